@@ -1,0 +1,1 @@
+"""The one data model: schema, database, graph and statements."""

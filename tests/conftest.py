@@ -1,0 +1,31 @@
+"""What every test shares: hypothesis profiles and the real data folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "relgraph",
+    max_examples=int(os.environ.get("RELGRAPH_HYPOTHESIS", "200")),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("relgraph")
+
+DATA = Path(os.environ.get("RELGRAPH_DATA", Path(__file__).parents[1] / ".." / "shared" / "data")).resolve()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets; skips where it is absent, fails where it is required."""
+    if not DATA.is_dir():
+        message = f"no real data at {DATA}; set RELGRAPH_DATA"
+        if os.environ.get("RELGRAPH_REQUIRE_DATA"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return DATA
