@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,48 @@ class Features:
         values = {kind: value[index] for kind, value in self.values.items()}
         return Features(index.numel(), values, self.names, self.stats)
 
+    @staticmethod
+    def numerical_stats(values: Tensor) -> dict[str, Any]:
+        """Mean, population standard deviation and five quantiles of the finite ones of ``values`` ``[n]``."""
+        finite = values[values.isfinite()].to(torch.float64)
+        if not finite.numel():
+            return {"mean": 0.0, "std": 0.0, "quantiles": [0.0] * 5}
+        ordered = finite.sort().values
+        places = torch.linspace(0, 1, 5, dtype=torch.float64) * (ordered.numel() - 1)
+        low, high = ordered[places.floor().long()], ordered[places.ceil().long()]
+        quantiles = torch.lerp(low, high, places.frac())
+        return {
+            "mean": float(finite.mean()),
+            "std": float(finite.std(correction=0)),
+            "quantiles": quantiles.tolist(),
+        }
+
+    @classmethod
+    def from_tensor_frame(cls, frame: Any, col_stats: Mapping[str, Mapping[Any, Any]] | None = None) -> Features | None:
+        """The inverse of :meth:`to_tensor_frame` and :meth:`to_col_stats`.
+
+        Args:
+            frame: A PyTorch Frame ``TensorFrame``; columns of other types than numerical, categorical and timestamp
+                are left out.
+            col_stats: Its statistics; computed from the values where absent.
+
+        Returns:
+            The features, or ``None`` when no column can be taken.
+        """
+        values: dict[SemanticType, Tensor] = {}
+        names: dict[SemanticType, tuple[str, ...]] = {}
+        stats: dict[str, Mapping[str, Any]] = {}
+        for kind, (dtype, _) in _LAYOUT.items():
+            for stype, value in frame.feat_dict.items():
+                if stype.value == kind.value:
+                    values[kind] = value.to(dtype)
+                    names[kind] = tuple(frame.col_names_dict[stype])
+        for kind, columns in names.items():
+            for i, name in enumerate(columns):
+                given = None if col_stats is None else col_stats.get(name)
+                stats[name] = _stats_of(kind, values[kind][:, i]) if given is None else _from_col_stats(given)
+        return cls(frame.num_rows, values, names, stats) if values else None
+
     def to_tensor_frame(self) -> Any:
         """A PyTorch Frame ``TensorFrame`` over the same tensors."""
         from torch_frame import stype
@@ -93,7 +135,7 @@ class Features:
         """The statistics as PyTorch Frame's encoders take them: ``{column: {StatType: value}}``."""
         from torch_frame.data.stats import StatType
 
-        translate = {
+        translate: dict[str, tuple[Any, Callable[[Any], Any]]] = {
             "mean": (StatType.MEAN, float),
             "std": (StatType.STD, float),
             "quantiles": (StatType.QUANTILES, list),
@@ -109,3 +151,31 @@ class Features:
                 row[StatType.COUNT] = (list(stats["categories"]), list(stats["counts"]))
             out[column] = row
         return out
+
+
+def _from_col_stats(given: Mapping[Any, Any]) -> dict[str, Any]:
+    rename = {"YEAR_RANGE": "year_range", "OLDEST_TIME": "oldest", "NEWEST_TIME": "newest", "MEDIAN_TIME": "median"}
+    out: dict[str, Any] = {}
+    for stat, value in given.items():
+        if stat.name == "COUNT":
+            out["categories"], out["counts"] = list(value[0]), list(value[1])
+        else:
+            plain = value.tolist() if isinstance(value, Tensor) else value
+            out[rename.get(stat.name, stat.name.lower())] = plain
+    return out
+
+
+def _stats_of(kind: SemanticType, values: Tensor) -> dict[str, Any]:
+    if kind is SemanticType.NUMERICAL:
+        return Features.numerical_stats(values)
+    if kind is SemanticType.CATEGORICAL:
+        counts = values[values >= 0].bincount()
+        return {"categories": [str(i) for i in range(counts.numel())], "counts": counts.tolist()}
+    known = values[values[:, 0] >= 0].to(torch.int64)
+    if not known.numel():
+        known = torch.tensor([[1970, 0, 0, 3, 0, 0, 0]])
+    place = torch.tensor([13 * 32 * 86_400, 32 * 86_400, 86_400, 0, 3600, 60, 1])
+    ordered = known[(known * place).sum(1).argsort(stable=True)]
+    oldest, newest, median = ordered[0], ordered[-1], ordered[(ordered.size(0) - 1) // 2]
+    years = [int(oldest[0]), int(newest[0])]
+    return {"year_range": years, "oldest": oldest.tolist(), "newest": newest.tolist(), "median": median.tolist()}

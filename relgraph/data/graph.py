@@ -23,10 +23,16 @@ if TYPE_CHECKING:
     import networkx
     from torch_geometric.data import Data, HeteroData
 
-__all__ = ["EdgeStore", "EdgeType", "HeteroGraph", "NodeStore", "NodeType"]
+__all__ = ["EdgeStore", "EdgeType", "HeteroGraph", "NodeStore", "NodeType", "reverse_type"]
 
 NodeType = str
 EdgeType = tuple[str, str, str]
+
+
+def reverse_type(edge_type: EdgeType) -> EdgeType:
+    """The opposite direction of a stored edge type: ``(target, "rev_" + relation, source)``."""
+    source, relation, target = edge_type
+    return target, f"rev_{relation}", source
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,7 @@ class HeteroGraph:
             of them, so that the numbering survives.
         schema: The schema of the source database, when there is one.
         fit_until: No later moment (int64 microseconds) entered the statistics; ``None`` when all rows did.
+        num_main_entities: For a graph made from statements, how many leading entities may be a head or a tail.
         report: What the build counted: rows, dropped keys, left-out columns.
 
     Raises:
@@ -103,6 +110,7 @@ class HeteroGraph:
     relations: tuple[str, ...] = ()
     schema: Schema | None = None
     fit_until: int | None = None
+    num_main_entities: int | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,8 +118,6 @@ class HeteroGraph:
         object.__setattr__(self, "edges", MappingProxyType(dict(self.edges)))
         object.__setattr__(self, "relations", tuple(self.relations))
         self.validate()
-
-    # -- what it is ---------------------------------------------------------------------------------------------
 
     @property
     def node_types(self) -> list[NodeType]:
@@ -220,7 +226,7 @@ class HeteroGraph:
                     f"{label}.qualifiers: a relation number is outside the {len(self.relations)} relations"
                 )
             if int(edge.qualifiers.entity.max()) >= self.num_nodes:
-                raise ShapeError(f"{label}.qualifiers: an entity number is outside the {self.num_nodes} nodes")
+                raise ShapeError(f"{label}.qualifiers: an entity number is outside 0..{self.num_nodes - 1}")
 
     def __repr__(self) -> str:
         lines = [f"HeteroGraph({self.num_nodes:,} nodes, {self.num_edges:,} edges)"]
@@ -235,8 +241,6 @@ class HeteroGraph:
         from relgraph.data.html import graph_html
 
         return graph_html(self)
-
-    # -- views and ways in ---------------------------------------------------------------------------------------
 
     def to_hetero_data(self, features: bool = True, reverse: bool = True) -> HeteroData:
         """A PyG ``HeteroData`` over the same tensors: ``.tf``, ``.time``, ``.edge_index``, with ``rev_`` edges.
@@ -294,7 +298,7 @@ class HeteroGraph:
         Raises:
             SchemaError: If a role names a key that does not exist.
         """
-        frozen = tuple(sorted((table, tuple(keys)) for table, keys in (roles or {}).items()))
+        frozen = tuple(sorted((roles or {}).items()))
         cached = self._statements.get((form, frozen))
         if cached is None:
             from relgraph.data.facts import graph_statements

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ Key = int | str | tuple[int | str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class TextColumn(Sequence[str]):  # type: ignore[type-arg]
+class TextColumn(Sequence[str]):
     """Strings as UTF-8 bytes: string ``i`` is ``data[offsets[i]:offsets[i + 1]]``.
 
     Args:
@@ -54,7 +56,7 @@ class TextColumn(Sequence[str]):  # type: ignore[type-arg]
         """All strings."""
         whole = self.data.numpy().tobytes()
         ends = self.offsets.tolist()
-        return [whole[a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+        return [whole[a:b].decode() for a, b in itertools.pairwise(ends)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +87,17 @@ class Keys:
 
     def tolist(self) -> list[Key]:
         """All keys; a tuple each when the key is composite."""
-        columns = [column.tolist() for column in self.columns]
-        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+        columns: list[Any] = [column.tolist() for column in self.columns]
+        return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+
+    def label(self, index: int) -> str:
+        """One key as text: the value itself, or a JSON list for a composite key."""
+        key = self[index]
+        return json.dumps(key, ensure_ascii=False) if isinstance(key, tuple) else str(key)
 
     def labels(self) -> list[str]:
-        """One string per key: the value itself, or a JSON list for a composite key."""
-        if len(self.columns) == 1:
-            return [str(value) for value in self.columns[0].tolist()]
-        return [json.dumps(key, ensure_ascii=False) for key in self.tolist()]
+        """All keys as text; see :meth:`label`."""
+        return [json.dumps(k, ensure_ascii=False) if isinstance(k, tuple) else str(k) for k in self.tolist()]
 
     @cached_property
     def _index(self) -> dict[Key, int]:

@@ -180,7 +180,8 @@ class Schema:
                 )
         if len(columns) != len(key.columns):
             raise SchemaError(
-                f"{where} has {len(key.columns)} columns but refers to {len(columns)}: {key.table}({', '.join(columns)})"
+                f"{where} has {len(key.columns)} columns but refers to {len(columns)}: "
+                f"{key.table}({', '.join(columns)})"
             )
 
     def with_table(self, table: TableSchema) -> Schema:

@@ -228,7 +228,7 @@ class Statements:
 
         Args:
             by: ``"random"`` shuffles; ``"time"`` puts the latest statements into test, the ones before into
-                validation, and static or equal-time ones on the earlier side of a boundary.
+                validation; static statements come first, unknown times last; one moment is never cut in two.
             fractions: Shares of the three parts; must add up to 1.
             seed: Seed of the shuffle.
 

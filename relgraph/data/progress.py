@@ -1,0 +1,44 @@
+"""Progress of the long calls a person waits for: on stderr, only on a terminal, and easy to switch off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TypeVar
+
+__all__ = ["track"]
+
+T = TypeVar("T")
+
+
+def track(
+    items: Iterable[T],
+    what: str,
+    enabled: bool = True,
+    label: Callable[[T], str] | None = None,
+    total: int | None = None,
+) -> Iterator[T]:
+    """Iterate while a bar on stderr shows how far it is and which item is at work.
+
+    Args:
+        items: What to go through.
+        what: What is being done, in front of the bar.
+        enabled: No bar when ``False``.
+        label: The name of an item, shown behind ``what``.
+        total: How many items there are, where ``items`` has no length.
+    """
+    if not enabled:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        for item in items:
+            if label is not None:
+                bar.update(task, description=f"{what}: {label(item)}")
+            yield item
+            bar.advance(task)

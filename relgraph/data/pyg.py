@@ -1,0 +1,159 @@
+"""PyTorch Geometric's ``HeteroData`` and ``Data`` as views of a graph, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from relgraph.data.features import Features
+from relgraph.data.graph import EdgeStore, EdgeType, HeteroGraph, NodeStore, reverse_type
+from relgraph.data.keys import Keys
+from relgraph.data.schema import SemanticType
+from relgraph.data.statements import Qualifiers
+from relgraph.errors import SchemaError
+
+__all__ = ["from_hetero_data", "to_data", "to_hetero_data"]
+
+_REVERSE = "rev_"
+
+
+def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = True) -> HeteroData:
+    """A ``HeteroData`` over the graph's own tensors.
+
+    Each node type has ``num_nodes``, ``time``, ``tf`` and ``col_stats`` (PyTorch Frame) and ``key``; each edge type
+    ``edge_index``, ``time`` and ``qualifiers``. What PyG has no place for is in ``data.relgraph``.
+    """
+    data = HeteroData()
+    for name, node in graph.nodes.items():
+        data[name].num_nodes = node.num_nodes
+        if node.time is not None:
+            data[name].time = node.time
+        if node.keys is not None:
+            data[name].key = node.keys
+        if features and node.features is not None:
+            data[name].tf = node.tf
+            data[name].col_stats = node.col_stats
+    for edge_type, edge in graph.edges.items():
+        _fill(data[edge_type], edge.edge_index, edge)
+        if reverse:
+            _fill(data[reverse_type(edge_type)], edge.edge_index.flip(0), edge)
+    data.relgraph = {
+        "relations": graph.relations,
+        "schema": graph.schema,
+        "fit_until": graph.fit_until,
+        "num_main_entities": graph.num_main_entities,
+        "report": dict(graph.report),
+    }
+    return data
+
+
+def _fill(store: Any, edge_index: Tensor, edge: EdgeStore) -> None:
+    store.edge_index = edge_index
+    if edge.time is not None:
+        store.time = edge.time
+    if edge.qualifiers is not None:
+        store.qualifiers = edge.qualifiers
+
+
+def from_hetero_data(data: HeteroData) -> HeteroGraph:
+    """A graph from a ``HeteroData``, ours or somebody else's.
+
+    Of another's data ``x`` becomes numerical columns ``x_0, x_1, ...``; other attributes are left out and named in
+    ``graph.report["left_out"]``. ``rev_`` edge types whose forward direction is there are views and not stored.
+
+    Raises:
+        SchemaError: If a node type has no number of nodes, or times are not int64.
+    """
+    ours: Mapping[str, Any] = getattr(data, "relgraph", {})
+    left_out: dict[str, list[str]] = {}
+    nodes = {name: _node_store(data, name, left_out) for name in data.node_types}
+    forward = set(data.edge_types)
+    edges: dict[EdgeType, EdgeStore] = {}
+    for edge_type in data.edge_types:
+        source, name, target = edge_type
+        if name.startswith(_REVERSE) and (target, name.removeprefix(_REVERSE), source) in forward:
+            continue
+        store = data[edge_type]
+        if "edge_index" not in store:
+            raise SchemaError(f"edge type {edge_type} has no edge_index; convert SparseTensors to edge_index first")
+        _note_left_out(left_out, "/".join(edge_type), store, {"edge_index", "time", "qualifiers"})
+        edges[edge_type] = EdgeStore(store.edge_index, store.get("time"), store.get("qualifiers"))
+    report = ours["report"] if ours else {"left_out": left_out}
+    return HeteroGraph(
+        nodes,
+        edges,
+        relations=ours.get("relations", ()),
+        schema=ours.get("schema"),
+        fit_until=ours.get("fit_until"),
+        num_main_entities=ours.get("num_main_entities"),
+        report=report,
+    )
+
+
+def _node_store(data: HeteroData, name: str, left_out: dict[str, list[str]]) -> NodeStore:
+    store = data[name]
+    count = store.num_nodes
+    if count is None:
+        raise SchemaError(f"node type {name!r} has no num_nodes; set data[{name!r}].num_nodes")
+    time = store.get("time")
+    if time is not None and time.dtype != torch.int64:
+        raise SchemaError(f"{name}.time: expected int64 microseconds, got {time.dtype}")
+    features = None
+    if store.get("tf") is not None:
+        features = Features.from_tensor_frame(store.tf, store.get("col_stats"))
+    elif isinstance(store.get("x"), Tensor):
+        features = _dense_features(store.x)
+    _note_left_out(left_out, name, store, {"num_nodes", "time", "key", "tf", "col_stats", "x"})
+    key = store.get("key")
+    return NodeStore(count, key if isinstance(key, Keys) else None, time, features)
+
+
+def _dense_features(x: Tensor) -> Features:
+    x = x.reshape(x.size(0), -1).to(torch.float32)
+    names = tuple(f"x_{i}" for i in range(x.size(1)))
+    stats = {name: Features.numerical_stats(x[:, i]) for i, name in enumerate(names)}
+    return Features(x.size(0), {SemanticType.NUMERICAL: x}, {SemanticType.NUMERICAL: names}, stats)
+
+
+def _note_left_out(left_out: dict[str, list[str]], where: str, store: Any, known: set[str]) -> None:
+    rest = sorted(set(store.keys()) - known)
+    if rest:
+        left_out[where] = rest
+
+
+def to_data(graph: HeteroGraph) -> Data:
+    """A ``Data`` with ``edge_index`` and ``edge_type`` (the position in ``data.edge_types``), edges by type.
+
+    Raises:
+        SchemaError: If the graph has several node types.
+    """
+    if len(graph.nodes) != 1:
+        raise SchemaError(
+            f"to_data() is for one node type, this graph has {len(graph.nodes)}: {', '.join(graph.nodes)}; "
+            "use to_hetero_data()"
+        )
+    ((_, node),) = graph.nodes.items()
+    data = Data(num_nodes=node.num_nodes)
+    stores = list(graph.edges.values())
+    empty = torch.empty(2, 0, dtype=torch.int64)
+    data.edge_index = torch.cat([empty, *(store.edge_index for store in stores)], dim=1)
+    counts = torch.tensor([store.num_edges for store in stores], dtype=torch.int64)
+    data.edge_type = torch.repeat_interleave(torch.arange(len(stores)), counts)
+    data.edge_types = [edge_type[1] for edge_type in graph.edges]
+    if node.time is not None:
+        data.time = node.time
+    if node.keys is not None:
+        data.key = node.keys
+    if node.features is not None:
+        data.tf = node.tf
+        data.col_stats = node.col_stats
+    times = [graph.edge_time(edge_type) for edge_type in graph.edges]
+    if stores and all(time is not None for time in times):
+        data.edge_time = torch.cat([time for time in times if time is not None])
+    if any(store.qualifiers is not None for store in stores):
+        data.qualifiers = Qualifiers.cat([s.qualifiers or Qualifiers.empty(s.num_edges) for s in stores])
+    return data

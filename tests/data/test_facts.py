@@ -1,0 +1,111 @@
+"""A database as statements, in both forms, against answers worked out by hand; and facts as a graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import relgraph
+from relgraph.data.facts import fact_tables
+from relgraph.data.statements import Qualifiers, Statements, Vocabulary
+from relgraph.data.time import STATIC, to_microseconds
+from relgraph.errors import SchemaError
+from tests.data.shop import shop
+
+
+@pytest.fixture(scope="module")
+def graph() -> relgraph.HeteroGraph:
+    return relgraph.build_graph(shop(), progress=False)
+
+
+def words(statements: Statements) -> list[tuple[str, ...]]:
+    return [statements.labels(i) for i in range(len(statements))]
+
+
+def test_rows_of_a_fact_table_are_statements_with_qualifiers(graph: relgraph.HeteroGraph) -> None:
+    assert graph.schema is not None
+    assert fact_tables(graph.schema) == ("sale",)
+    statements = graph.statements()
+    assert words(statements) == [
+        ("person:10", "person.country", "country:FR"),
+        ("person:20", "person.country", "country:DE"),
+        ("person:20", "person.boss", "person:10"),
+        ("person:40", "person.boss", "person:10"),
+        ("log:0", "log.person", "person:10"),
+        ("log:1", "log.person", "person:10"),
+        ("person:20", "sale", "person:10", "sale.hall+slot", 'shelf:["a", 2]', "sale.kind", "sale.kind=cash"),
+        ("person:10", "sale", "person:40", "sale.hall+slot", 'shelf:["b", 1]', "sale.kind", "sale.kind=card"),
+        ("person:40", "sale", "person:10", "sale.kind", "sale.kind=cash"),
+    ]
+    days = [int(to_microseconds(f"2020-01-0{day}")) for day in (1, 3, 2)]
+    assert statements.time is not None
+    assert statements.time.tolist() == [STATIC] * 6 + days
+    # two sales lack a head or a tail; a person without country or boss gives no triple
+    assert dict(statements.dropped) == {"person.country": 2, "person.boss": 2, "sale": 2}
+    # literals come after all nodes and are never candidates; the rows of sale are no entities
+    assert statements.vocabulary.num_main_entities == 2 + 4 + 3 + 2
+    assert list(statements.vocabulary.entities)[11:] == ["sale.kind=cash", "sale.kind=card"]
+    assert not any(label.startswith("sale:") for label in statements.vocabulary.entities)
+    assert graph.statements() is statements
+
+
+def test_roles_choose_head_and_tail(graph: relgraph.HeteroGraph) -> None:
+    statements = graph.statements(roles={"sale": ("hall+slot", "buyer")})
+    assert words(statements)[6:] == [
+        ('shelf:["a", 2]', "sale", "person:20", "sale.seller", "person:10", "sale.kind", "sale.kind=cash"),
+        ('shelf:["b", 1]', "sale", "person:10", "sale.seller", "person:40", "sale.kind", "sale.kind=card"),
+    ]
+    with pytest.raises(SchemaError, match="'log' is no fact table"):
+        graph.statements(roles={"log": ("person", "person")})
+    with pytest.raises(SchemaError, match="needs two of its foreign keys"):
+        graph.statements(roles={"sale": ("buyer", "kind")})
+
+
+def test_triples_make_every_key_a_fact_and_every_row_an_entity(graph: relgraph.HeteroGraph) -> None:
+    statements = graph.statements(form="triples")
+    assert len(statements) == graph.num_edges
+    assert statements.num_entities == graph.num_nodes
+    assert statements.qualifiers is None
+    assert ("sale:1", "sale.seller", "person:40") in words(statements)
+    assert list(statements.vocabulary.relations) == [f"{t[0]}.{t[1]}" for t in graph.edges if t[0] != "empty"] + [
+        "empty.person"
+    ]
+    with pytest.raises(SchemaError, match="expected 'hyper' or 'triples'"):
+        graph.statements(form="pairs")  # type: ignore[arg-type]
+
+
+def test_facts_become_a_graph_and_come_back_with_their_numbers(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(["ann", "bob", "cup", "may"], ["likes", "when", "gave"], num_main_entities=3)
+    pairs = Qualifiers(torch.tensor([0, 1, 1, 3]), torch.tensor([1, 1, 2]), torch.tensor([3, 3, 2]))
+    facts = Statements(
+        torch.tensor([0, 1, 0]), torch.tensor([2, 0, 0]), torch.tensor([1, 2, 2]), vocabulary, qualifiers=pairs
+    )
+    graph = relgraph.HeteroGraph.from_statements(facts)
+    assert graph.edge_types == [("entity", name, "entity") for name in ("likes", "when", "gave")]
+    back = graph.statements()
+    assert back.vocabulary == vocabulary
+    assert sorted(words(back)) == sorted(words(facts))
+    data = graph.to_data()
+    assert data.edge_type.tolist() == [0, 0, 2]
+    assert data.edge_types == ["likes", "when", "gave"]
+    again = relgraph.HeteroGraph.load(graph.save(tmp_path / "g")).statements()
+    assert words(again) == words(back)
+    assert again.vocabulary == vocabulary
+
+
+@pytest.mark.data
+def test_wd50k_round_trips_with_its_qualifiers(data_dir: Path) -> None:
+    (train, *_) = relgraph.read_statements(data_dir / "kg" / "wd50k")
+    back = relgraph.HeteroGraph.from_statements(train).statements()
+    order = train.relation.argsort(stable=True)
+    expected = train.select(order)
+    assert torch.equal(back.head, expected.head)
+    assert torch.equal(back.tail, expected.tail)
+    assert back.qualifiers is not None
+    assert expected.qualifiers is not None
+    assert torch.equal(back.qualifiers.ptr, expected.qualifiers.ptr)
+    assert torch.equal(back.qualifiers.entity, expected.qualifiers.entity)
+    assert torch.equal(back.qualifiers.relation, expected.qualifiers.relation)
+    assert back.vocabulary == train.vocabulary
