@@ -1,0 +1,44 @@
+"""What a training did, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["History"]
+
+
+@dataclass(frozen=True)
+class History:
+    """The record of a training, earlier runs of the same checkpoint included.
+
+    Args:
+        epochs: One dict per finished epoch: ``epoch`` (from 1), ``loss`` (mean over its batches), ``seconds`` (wall
+            time, validation included) and ``metrics`` (of the validation after it, ``{}`` if there was none).
+        best_epoch: The epoch whose parameters the model holds, or ``None`` if nothing was monitored.
+        best: The monitored value of that epoch.
+        stopped: Why the training ended: all epochs done, no better validation for ``patience`` times, or the time
+            budget used up.
+    """
+
+    epochs: Sequence[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int | None = None
+    best: float | None = None
+    stopped: Literal["epochs", "patience", "seconds"] = "epochs"
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self)} epochs", f"stopped by {self.stopped}"]
+        if self.epochs:
+            parts.insert(1, f"loss {self.epochs[-1]['loss']:.4g}")
+        if self.best_epoch is not None:
+            parts.append(f"best {self.best:.4g} in epoch {self.best_epoch}")
+        return f"History({', '.join(parts)})"
+
+    def curve(self, name: str) -> tuple[list[int], list[float]]:
+        """Epoch numbers and values of ``"loss"``, ``"seconds"`` or a metric; epochs without it are left out."""
+        rows = [{**row["metrics"], **row} for row in self.epochs]
+        return [row["epoch"] for row in rows if name in row], [row[name] for row in rows if name in row]
