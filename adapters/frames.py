@@ -63,7 +63,7 @@ class FramesSource(QuerySource):
         for name, frame in self._frames.items():
             digest.update(name.encode())
             with pyarrow.ipc.new_stream(_Digest(digest), frame.schema) as writer:
-                writer.write_table(frame, max_chunksize=65_536)
+                writer.write_table(frame.combine_chunks(), max_chunksize=65_536)  # however the frame is cut
         return f"{super().fingerprint()} {digest.hexdigest()}"
 
 

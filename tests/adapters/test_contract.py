@@ -60,9 +60,9 @@ def open_source(kind: str, folder: Path) -> Database:
     raise AssertionError(kind)
 
 
-@pytest.fixture(params=SOURCES)
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    with open_source(request.param, tmp_path) as opened:
+@pytest.fixture(scope="module", params=SOURCES)
+def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with open_source(request.param, tmp_path_factory.mktemp("source")) as opened:
         yield opened
 
 

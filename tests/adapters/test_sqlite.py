@@ -208,8 +208,10 @@ stored = st.one_of(
 
 @given(st.lists(stored, max_size=8), st.sampled_from(["", "INTEGER", "TEXT", "REAL", "NUMERIC", "BLOB"]))
 def test_no_value_is_lost(tmp_path_factory: pytest.TempPathFactory, values: list[Any], declared: str) -> None:
-    path = tmp_path_factory.mktemp("x", numbered=True) / "x.sqlite"
+    path = tmp_path_factory.getbasetemp() / "values.sqlite"
+    path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA synchronous = OFF")
         file.execute(f"CREATE TABLE t (c {declared})")
         file.executemany("INSERT INTO t VALUES (?)", [(value,) for value in values])
         file.commit()

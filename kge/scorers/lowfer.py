@@ -1,0 +1,115 @@
+"""LowFER: low-rank factorised bilinear pooling of entity and relation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from relgraph.kge.scorers.base import Scorer, require_positive
+
+__all__ = ["LowFER"]
+
+
+class LowFER(Scorer):
+    r"""LowFER (Amin et al. 2020, ICML, arXiv 2008.10858) with reciprocal relations.
+
+    With rows :math:`E_h` (``dim``) and :math:`R_r` (``relation_dim``), and :math:`U` and :math:`V` of ``rank * dim``
+    columns, the score is :math:`z \cdot E_t` with
+
+    .. math:: e = D_{in}(BN_0(E_h)), \quad x = D_1((e U) \odot (R_r V)), \quad z_j = \sum_{i=0}^{k-1} x_{jk + i},
+
+    .. math:: z \leftarrow \mathrm{sign}(z) \sqrt{|z| + 10^{-12}}, \quad z \leftarrow z / \lVert z \rVert_2, \quad
+              z \leftarrow D_2(BN_1(z))
+
+    ``normalize=False`` leaves out both batch norms and both normalisations, which is the bilinear form of the paper's
+    theory: with fixed :math:`U` and :math:`V` it equals DistMult, ComplEx, SimplE, RESCAL and TuckER (section 4).
+    It sees the main triple only: qualifiers are ignored. A training batch of one row has no statistics of its own, so
+    the batch norms use their running ones for it.
+
+    Args:
+        num_entities: Entities of the vocabulary.
+        num_relations: Relations of the vocabulary, without inverses.
+        dim: Length of the entity rows.
+        relation_dim: Length of the relation rows; ``dim`` by default.
+        rank: Neighbours in one sum, ``k``.
+        input_dropout: :math:`D_{in}`.
+        product_dropout: :math:`D_1`.
+        output_dropout: :math:`D_2`.
+        normalize: Whether batch norms, power and L2 normalisation are there.
+        seed: Seed of the initialisation: rows Xavier normal, ``U`` and ``V`` uniform in (-1, 1).
+
+    Raises:
+        ShapeError: If a size is below 1.
+    """
+
+    def __init__(
+        self,
+        num_entities: int,
+        num_relations: int,
+        *,
+        dim: int = 200,
+        relation_dim: int | None = None,
+        rank: int = 30,
+        input_dropout: float = 0.3,
+        product_dropout: float = 0.4,
+        output_dropout: float = 0.5,
+        normalize: bool = True,
+        seed: int = 0,
+    ) -> None:
+        relation_dim = dim if relation_dim is None else relation_dim
+        super().__init__(
+            num_entities,
+            num_relations,
+            dim=dim,
+            relation_dim=relation_dim,
+            rank=rank,
+            input_dropout=input_dropout,
+            product_dropout=product_dropout,
+            output_dropout=output_dropout,
+            normalize=normalize,
+            seed=seed,
+        )
+        require_positive(dim=dim, relation_dim=relation_dim, rank=rank)
+        self.rank = rank
+        generator = torch.Generator().manual_seed(seed)
+        self.entity = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_entities, dim), generator=generator))
+        relations = torch.empty(2 * num_relations, relation_dim)
+        self.relation = nn.Parameter(nn.init.xavier_normal_(relations, generator=generator))
+        self.U = nn.Parameter(torch.empty(dim, rank * dim).uniform_(-1, 1, generator=generator))
+        self.V = nn.Parameter(torch.empty(relation_dim, rank * dim).uniform_(-1, 1, generator=generator))
+        self.input_norm = _BatchNorm(dim) if normalize else nn.Identity()
+        self.output_norm = _BatchNorm(dim) if normalize else nn.Identity()
+        self.normalize = normalize
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.product_dropout = nn.Dropout(product_dropout)
+        self.output_dropout = nn.Dropout(output_dropout)
+
+    def encode(self, entity: Tensor, relation: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Queries for the tails of ``(entity, relation, ?)``, ``[B, dim]``, without a bias."""
+        left = self.input_dropout(self.input_norm(self.entity[entity])) @ self.U  # [B, rank * dim]
+        product = self.product_dropout(left * self._relation_factors(relation))
+        z = product.unflatten(1, (-1, self.rank)).sum(2)  # [B, dim]
+        if self.normalize:
+            z = F.normalize(z.sign() * (z.abs() + 1e-12).sqrt(), dim=1)
+        return self.output_dropout(self.output_norm(z)), None
+
+    def candidates(self) -> tuple[Tensor, Tensor | None]:
+        """The entity rows, ``[N, dim]``, without a bias."""
+        return self.entity, None
+
+    def _relation_factors(self, relation: Tensor) -> Tensor:
+        """``R[relation] V``; each distinct relation of a batch is multiplied once."""
+        distinct, place = torch.unique(relation, return_inverse=True)
+        return (self.relation[distinct] @ self.V)[place]
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    """Batch norm that falls back on its running statistics where a batch has fewer than two rows."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) < 2:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+            )
+        return super().forward(input)

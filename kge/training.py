@@ -1,0 +1,232 @@
+"""1-N training of scorers over the distinct questions of a train set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ExponentialLR
+
+from relgraph.data.statements import Statements
+from relgraph.errors import ProtocolError
+from relgraph.kge.evaluation import Evaluation
+from relgraph.kge.known import group_answers, require_shared_vocabulary
+from relgraph.kge.scorers.base import Scorer
+from relgraph.ops import one_to_n_loss
+from relgraph.ops.tiles import Csr, csr_select
+from relgraph.training import History
+from relgraph.training import fit as run
+
+__all__ = ["LinkPredictionJob", "Questions", "fit"]
+
+
+class Questions(NamedTuple):
+    """Distinct questions ``(entity, relation, ?)`` and all their answers; relations from ``R`` on are inverses."""
+
+    entity: Tensor
+    relation: Tensor
+    answers: Csr
+
+    @classmethod
+    def of(cls, statements: Statements) -> Questions:
+        """Both questions of every statement, each distinct one once; qualifiers are ignored."""
+        num_relations = statements.num_relations
+        entity = torch.cat([statements.head, statements.tail])
+        relation = torch.cat([statements.relation, statements.relation + num_relations])
+        key = entity * (2 * num_relations) + relation
+        distinct, number = torch.unique(key, return_inverse=True)
+        answers = group_answers(number, torch.cat([statements.tail, statements.head]), distinct.numel())
+        whole = torch.div(distinct, 2 * num_relations, rounding_mode="floor")
+        return cls(whole, distinct - whole * (2 * num_relations), answers)
+
+    def select(self, index: Tensor) -> Questions:
+        """Some of the questions, in the order of ``index``."""
+        return Questions(self.entity[index], self.relation[index], csr_select(self.answers, index))
+
+    def to(self, device: torch.device) -> Questions:
+        """The same on a device."""
+        ptr, index = self.answers
+        return Questions(self.entity.to(device), self.relation.to(device), (ptr.to(device), index.to(device)))
+
+
+class LinkPredictionJob:
+    """What :func:`fit` hands to :func:`relgraph.training.fit`: batches of questions, the 1-N loss, filtered MRR."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        train: Statements,
+        *,
+        valid: Statements | None = None,
+        valid_size: int | None = None,
+        batch_size: int = 512,
+        label_smoothing: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        if len(train) == 0:
+            raise ProtocolError("expected statements to train on, got none; is the train set empty?")
+        if batch_size < 1:
+            raise ProtocolError(f"batch_size: expected at least 1, got {batch_size}")
+        scorer.require_vocabulary(train.vocabulary)
+        self.model: nn.Module = scorer
+        self.scorer = scorer
+        self.questions = Questions.of(train)
+        self.batch_size = batch_size
+        self.label_smoothing = label_smoothing
+        self.seed = seed
+        self.evaluation = None if valid is None else _validation(train, valid, valid_size, seed)
+
+    def num_batches(self) -> int:
+        """Batches per epoch; the last one may be smaller."""
+        return -(-len(self.questions.entity) // self.batch_size)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Questions]:
+        """The questions in an order that depends on the seed and the epoch only, from batch ``start`` on."""
+        shuffle = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        order = torch.randperm(len(self.questions.entity), generator=torch.Generator().manual_seed(shuffle))
+        for number in range(start, self.num_batches()):
+            yield self.questions.select(order[number * self.batch_size : (number + 1) * self.batch_size])
+
+    def loss(self, batch: Questions) -> Tensor:
+        """The mean binary cross-entropy of all candidates for each question."""
+        candidates, candidate_bias = self.scorer.candidates()
+        batch = batch.to(candidates.device)
+        query, query_bias = self.scorer.encode(batch.entity, batch.relation)
+        return one_to_n_loss(
+            query.to(candidates.dtype),
+            candidates,
+            batch.answers,
+            query_bias=None if query_bias is None else query_bias.to(candidates.dtype),
+            candidate_bias=candidate_bias,
+            alpha=self.scorer.alpha,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def validate(self) -> dict[str, float]:
+        """Filtered realistic metrics on the validation statements; ``{}`` without any."""
+        if self.evaluation is None:
+            return {}
+        metrics = self.evaluation.run(self.scorer, progress=False)
+        return {name: metrics[name] for name in ("mrr", "mr", "hits@1", "hits@3", "hits@10")}
+
+
+def fit(
+    scorer: Scorer,
+    train: Statements,
+    *,
+    valid: Statements | None = None,
+    epochs: int = 100,
+    batch_size: int = 512,
+    lr: float = 1e-3,
+    decay: float = 1.0,
+    label_smoothing: float = 0.1,
+    loss: Literal["bce"] = "bce",
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
+    valid_size: int | None = None,
+    validate_every: int = 5,
+    patience: int | None = None,
+    checkpoint: Path | str | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = True,
+    max_seconds: float | None = None,
+    clip_norm: float | None = None,
+    seed: int = 0,
+    accelerator: str = "auto",
+    precision: Any = "32-true",
+    progress: bool = True,
+) -> History:
+    """Train a scorer 1-N: each distinct ``(head, relation)``, inverses among them, against every entity.
+
+    Qualifiers of the statements are ignored: these scorers see the main triple. A repeated fact counts once. Training
+    is deterministic in ``seed`` on one device, and one that was killed goes on from ``checkpoint`` to the same end.
+
+    Args:
+        scorer: Built for the vocabulary of ``train``; it is trained in place.
+        train: What is learnt.
+        valid: What decides which epoch's parameters are kept, by filtered MRR (known: train and valid). Without it
+            the last ones are.
+        epochs: Passes over the questions.
+        batch_size: Questions in a batch.
+        lr: Learning rate of Adam.
+        decay: Factor of the learning rate after every epoch.
+        label_smoothing: See :func:`relgraph.ops.one_to_n_loss`.
+        loss: ``"bce"``, binary cross-entropy on all candidates, is the only one so far.
+        optimizer: Makes another optimizer than Adam; ``lr`` is then not used.
+        valid_size: Validate on that many statements, drawn once by ``seed``; all by default.
+        validate_every: Epochs between validations.
+        patience: Stop after that many validations without a better MRR.
+        checkpoint: Folder for checkpoints.
+        checkpoint_every: Write one also after that many batches of an epoch.
+        resume: Whether to go on from the checkpoint in that folder.
+        max_seconds: Wall-clock budget; training stops after the batch that exceeds it.
+        clip_norm: Largest norm of the gradient.
+        seed: Of the order of batches, dropout and the drawn validation statements.
+        accelerator: As in lightning.fabric.
+        precision: As in lightning.fabric.
+        progress: Whether to report on stderr.
+
+    Returns:
+        What happened, epoch by epoch.
+
+    Raises:
+        ProtocolError: If there is nothing to train on, or an argument makes no sense.
+        SchemaError: If the scorer or ``valid`` has another vocabulary than ``train``.
+    """
+    if loss != "bce":
+        raise ProtocolError(f"loss: expected 'bce', got {loss!r}")
+    if not 0 < decay <= 1:
+        raise ProtocolError(f"decay: expected a factor in (0, 1], got {decay}")
+    job = LinkPredictionJob(
+        scorer,
+        train,
+        valid=valid,
+        valid_size=valid_size,
+        batch_size=batch_size,
+        label_smoothing=label_smoothing,
+        seed=seed,
+    )
+    return run(
+        job,
+        epochs=epochs,
+        lr=lr,
+        optimizer=optimizer,
+        scheduler=None if decay == 1 else lambda made: ExponentialLR(made, decay),
+        monitor=None if valid is None else "mrr",
+        patience=patience,
+        validate_every=validate_every,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        max_seconds=max_seconds,
+        clip_norm=clip_norm,
+        seed=seed,
+        settings={
+            "scorer": type(scorer).__name__,
+            "arguments": scorer.arguments,
+            "num_statements": len(train),
+            "num_valid": 0 if valid is None else len(valid),
+            "valid_size": valid_size,
+            "batch_size": batch_size,
+            "label_smoothing": label_smoothing,
+            "loss": loss,
+        },
+        accelerator=accelerator,
+        precision=precision,
+        progress=progress,
+    )
+
+
+def _validation(train: Statements, valid: Statements, size: int | None, seed: int) -> Evaluation:
+    require_shared_vocabulary(train, [valid], "valid")
+    if size is not None and size < 1:
+        raise ProtocolError(f"valid_size: expected at least 1, got {size}")
+    chosen = valid
+    if size is not None and size < len(valid):
+        order = torch.randperm(len(valid), generator=torch.Generator().manual_seed(seed))
+        chosen = valid.select(order[:size].sort().values)
+    return Evaluation(chosen, [train, valid])

@@ -1,0 +1,149 @@
+"""The tiled 1-N loss against the dense formula, values and gradients."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from relgraph.errors import ShapeError
+from relgraph.ops import one_to_n_loss
+
+MODULE = sys.modules["relgraph.ops.one_to_n_loss"]
+
+
+def make(b: int, n: int, k: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(b, k), (n, k), (b,), (n,)]
+    tensors = [torch.randn(s, generator=generator, dtype=dtype, requires_grad=True) for s in shapes]
+    return tensors, torch.rand(b, n, generator=generator) < 0.3
+
+
+def csr(labels: Tensor) -> tuple[Tensor, Tensor]:
+    ptr = torch.cat([torch.zeros(1, dtype=torch.int64), labels.sum(1).cumsum(0)])
+    return ptr, labels.nonzero()[:, 1].contiguous()
+
+
+def dense(tensors: list[Tensor], labels: Tensor, alpha: float, eps: float) -> Tensor:
+    query, candidates, a, b = tensors
+    score = alpha * query @ candidates.T + a[:, None] + b
+    target = labels.to(score.dtype)
+    if eps > 0:
+        target = (1 - eps) * target + 1 / score.shape[1]
+    return torch.nn.functional.binary_cross_entropy_with_logits(score, target)
+
+
+def tiled(tensors: list[Tensor], labels: Tensor, alpha: float = 1.0, eps: float = 0.0) -> Tensor:
+    query, candidates, a, b = tensors
+    return one_to_n_loss(
+        query, candidates, csr(labels), query_bias=a, candidate_bias=b, alpha=alpha, label_smoothing=eps
+    )
+
+
+def test_hand_worked_numbers() -> None:
+    query, candidates = torch.tensor([[1.0]]), torch.tensor([[2.0], [-1.0]])
+    positives = torch.tensor([0, 1]), torch.tensor([0])
+    plain = (math.log1p(math.exp(2)) - 2 + math.log1p(math.exp(-1))) / 2
+    assert one_to_n_loss(query, candidates, positives).item() == pytest.approx(plain, abs=1e-6)
+    # targets .9 + .5 and .5, as y = (1 - eps) y0 + 1/N says
+    smooth = (math.log1p(math.exp(2)) - 1.4 * 2 + math.log1p(math.exp(-1)) - 0.5 * -1) / 2
+    assert one_to_n_loss(query, candidates, positives, label_smoothing=0.1).item() == pytest.approx(smooth, abs=1e-6)
+
+
+@given(
+    b=st.integers(1, 7),
+    n=st.integers(1, 40),
+    k=st.integers(1, 5),
+    alpha=st.sampled_from([1.0, -2.0, 0.3]),
+    eps=st.sampled_from([0.0, 0.1, 0.9]),
+    tile=st.integers(1, 64),
+    rows=st.integers(1, 8),
+    seed=st.integers(0, 2**20),
+)
+def test_equals_the_dense_formula(
+    b: int, n: int, k: int, alpha: float, eps: float, tile: int, rows: int, seed: int
+) -> None:
+    tensors, labels = make(b, n, k, seed)
+    expected = dense(tensors, labels, alpha, eps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MODULE, "_TILE", tile)
+        patch.setattr(MODULE, "_ROWS", rows)
+        got = tiled(tensors, labels, alpha, eps)
+    torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-12)
+    both = zip(torch.autograd.grad(got, tensors), torch.autograd.grad(expected, tensors), strict=True)
+    for mine, theirs in both:
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.2])
+def test_gradcheck(eps: float) -> None:
+    tensors, labels = make(4, 9, 3)
+    assert torch.autograd.gradcheck(lambda *t: tiled(list(t), labels, 0.7, eps), tensors)
+
+
+def test_float32_is_as_exact_as_the_dense_formula() -> None:
+    tensors, labels = make(64, 3000, 20, dtype=torch.float32)
+    exact = dense([t.detach().double() for t in tensors], labels, 1.0, 0.1)
+    error = abs(tiled(tensors, labels, eps=0.1).item() - exact.item())
+    assert error <= 2 * abs(dense(tensors, labels, 1.0, 0.1).item() - exact.item()) + 1e-6
+
+
+def test_repeated_positives_count_once_in_any_order() -> None:
+    (query, candidates, *_), _ = make(2, 5, 3)
+    once = one_to_n_loss(query, candidates, (torch.tensor([0, 2, 3]), torch.tensor([1, 4, 0])))
+    twice = one_to_n_loss(query, candidates, (torch.tensor([0, 3, 5]), torch.tensor([4, 1, 4, 0, 0])))
+    assert once.item() == twice.item()
+
+
+def test_scaled_loss_scales_the_gradient() -> None:
+    tensors, labels = make(3, 5, 2)
+    one = torch.autograd.grad(tiled(tensors, labels), tensors)
+    three = torch.autograd.grad(3 * tiled(tensors, labels), tensors)
+    for a, b in zip(one, three, strict=True):
+        torch.testing.assert_close(3 * a, b)
+
+
+def test_no_biases_and_no_gradient() -> None:
+    (query, candidates, *_), labels = make(3, 5, 2)
+    with torch.no_grad():
+        quiet = one_to_n_loss(query, candidates, csr(labels))
+    loud = one_to_n_loss(query, candidates, csr(labels))
+    assert quiet.item() == loud.item()
+    assert not quiet.requires_grad
+    loud.backward()
+    assert query.grad is not None
+
+
+def test_empty_input_is_zero() -> None:
+    none = torch.zeros(1, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    assert one_to_n_loss(torch.zeros(0, 3), torch.zeros(5, 3), none).item() == 0
+    rows = torch.zeros(3, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    assert one_to_n_loss(torch.zeros(2, 3), torch.zeros(0, 3), rows).item() == 0
+
+
+def test_bad_input() -> None:
+    q, c = torch.zeros(2, 3), torch.zeros(5, 3)
+    good = torch.tensor([0, 1, 1]), torch.tensor([4])
+    with pytest.raises(ShapeError, match=r"query \[B, K\]"):
+        one_to_n_loss(q, torch.zeros(5, 4), good)
+    with pytest.raises(ShapeError, match="one floating dtype"):
+        one_to_n_loss(q, c.double(), good)
+    with pytest.raises(ShapeError, match="query_bias: expected"):
+        one_to_n_loss(q, c, good, query_bias=torch.zeros(5))
+    with pytest.raises(ShapeError, match="candidate_bias: expected"):
+        one_to_n_loss(q, c, good, candidate_bias=torch.zeros(2))
+    with pytest.raises(ShapeError, match=r"positives.index: expected numbers in 0..4, got 5..5"):
+        one_to_n_loss(q, c, (torch.tensor([0, 1, 1]), torch.tensor([5])))
+    with pytest.raises(ShapeError, match=r"positives.ptr: expected 3 values"):
+        one_to_n_loss(q, c, (torch.tensor([0, 1]), torch.tensor([4])))
+    with pytest.raises(ShapeError, match="without a decrease"):
+        one_to_n_loss(q, c, (torch.tensor([0, 2, 1]), torch.tensor([4])))
+    with pytest.raises(ShapeError, match="int64 vectors"):
+        one_to_n_loss(q, c, (torch.tensor([0, 1, 1]), torch.tensor([4.0])))
+    with pytest.raises(ShapeError, match="label_smoothing"):
+        one_to_n_loss(q, c, good, label_smoothing=1.0)
