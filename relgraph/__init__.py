@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Database": "relgraph.data.database",
+    "EntityPredictor": "relgraph.training.predictor",
     "EntityTask": "relgraph.tasks",
     "HeteroGraph": "relgraph.data.graph",
     "Schema": "relgraph.data.schema",
@@ -21,6 +22,7 @@ _PUBLIC = {
     "Vocabulary": "relgraph.data.statements",
     "build_graph": "relgraph.data.build",
     "connect": "relgraph.adapters",
+    "fit": "relgraph.training.entity",
     "read_statements": "relgraph.adapters",
 }
 _MODULES = {"adapters", "data", "errors", "kge", "nn", "ops", "sampling", "tasks", "training"}

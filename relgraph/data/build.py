@@ -41,7 +41,8 @@ def build_graph(
 
     Args:
         db: The database.
-        fit_until: Types and statistics of columns see no row later than this moment (inclusive); all rows by default.
+        fit_until: Types and statistics of columns see no row later than this moment (inclusive; int means
+            microseconds); all rows by default.
         types: Semantic types given instead of found: ``{"results.statusId": "categorical"}``.
         null_time: A row whose time is NULL is never visible (``"unknown"``) or always (``"static"``).
         progress: Show progress on stderr.
@@ -61,7 +62,9 @@ def build_graph(
     """
     if null_time not in ("unknown", "static"):
         raise SchemaError(f"null_time is {null_time!r}; expected 'unknown' or 'static'")
-    limit = None if fit_until is None else int(to_microseconds(fit_until))
+    # an int is microseconds, as a task's times are; guessed by size, one before 1973 would be taken for milliseconds
+    unit = "us" if isinstance(fit_until, int) else None
+    limit = None if fit_until is None else int(to_microseconds(fit_until, unit))
     chosen = _given_types(db, types or {})
     db.validate_keys()
     report: dict[str, Any] = {

@@ -173,7 +173,7 @@ class Database:
         """
         from relgraph.data.time import format_time, to_microseconds
 
-        limit = int(to_microseconds(time, unit="us" if isinstance(time, int) else None))
+        limit = time if isinstance(time, int) else int(to_microseconds(time))
         if self._limit is not None:
             limit = min(limit, self._limit)
         cursor = self.connection.cursor()

@@ -169,7 +169,8 @@ def _counter(num_tables: int, progress: bool) -> Iterator[Callable[[str, int, in
 
     tasks: dict[str, TaskID] = {}
     columns = (TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def count(table: str, rows: int, total: int | None) -> None:
             if table not in tasks:

@@ -35,7 +35,11 @@ def track(
     if total is None and isinstance(items, Sized):
         total = len(items)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        # even a disabled bar would leave an empty line in a log
+        yield from items
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)
         for item in items:
             if label is not None:

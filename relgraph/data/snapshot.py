@@ -147,7 +147,7 @@ def _reuse(path: Path, request: dict[str, str]) -> Taken:
     elif meta["source"] != request["source"]:
         problem = f"is a snapshot of {meta['source']}, not of {request['source']}"
     elif meta["fingerprint"] != request["fingerprint"]:
-        problem = f"was taken before {request['source']} changed"
+        problem = f"is of other content: {request['source']} has changed, or other tables are asked for"
     elif meta["declared"] != request["declared"]:
         problem = f"was taken with other keys or times: {meta['declared']}"
     if meta is None or problem:

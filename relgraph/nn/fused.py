@@ -1,0 +1,94 @@
+"""PyTorch Frame's tabular ResNet without the embedding of every column of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torch_frame import stype
+from torch_frame.data import TensorFrame
+
+__all__ = ["run_resnet"]
+
+
+def run_resnet(network: Any, frame: TensorFrame) -> Tensor:
+    r"""The output of ``torch_frame.nn.ResNet`` on a frame, computed in another order.
+
+    The network embeds every column of every row, ``[rows, columns, channels]``, and its first layer is linear in these
+    embeddings. A column embedding is itself linear in a few numbers: :math:`z\,w + b` for a number, a row of a table
+    for a category, 56 sines and cosines times a matrix for a timestamp. The products of the two weights are small, so
+    taking them first saves nearly all of the work of a wide table. Same function, same parameters, same gradients,
+    except that the weights of a numerical column with a NULL get the gradient of its other rows, where PyTorch Frame
+    0.3 gives NaN.
+
+    Args:
+        network: A ``torch_frame.nn.ResNet`` with ``LinearEncoder``, ``EmbeddingEncoder`` and ``TimestampEncoder``,
+            all without ``post_module``, and numbers and categories without ``na_strategy``.
+        frame: The rows; numbers are finite or NaN, timestamps whole or all -1.
+
+    Returns:
+        ``[rows, out_channels]``.
+    """
+    first = network.backbone[0]
+    encoders: Mapping[str, Any] = network.encoder.encoder_dict
+    linear, shortcut = first.lin1, first.shortcut
+    channels = linear.out_features
+    # the two linear maps that read the column embeddings, side by side: [2 channels, columns, channels]
+    if shortcut is None:  # a single column passes as it is
+        identity = torch.eye(channels, dtype=linear.weight.dtype, device=linear.weight.device)
+        weight, both = torch.cat([linear.weight, identity]), F.pad(linear.bias, (0, channels))
+    else:
+        weight, both = torch.cat([linear.weight, shortcut.weight]), torch.cat([linear.bias, shortcut.bias])
+    weight = weight.view(2 * channels, -1, channels)
+    start = 0
+    for kind in frame.stypes:
+        width = len(frame.col_names_dict[kind])
+        part = weight[:, start : start + width]
+        both = both + _TERMS[kind](encoders[kind.value], frame.feat_dict[kind], part)
+        start += width
+    h, passed = both[:, :channels], both[:, channels:]
+    h = first.lin2(first.dropout(torch.relu(first.norm1(h))))
+    h = first.dropout(torch.relu(first.norm2(h)))
+    h = h + passed
+    for block in network.backbone[1:]:
+        h = block(h)
+    out: Tensor = network.decoder(h)
+    return out
+
+
+def _numbers(encoder: Any, value: Tensor, weight: Tensor) -> Tensor:
+    given = ~value.isnan()
+    z = torch.where(given, (value - encoder.mean) / encoder.std, 0.0)
+    slope = torch.einsum("ocd,cd->co", weight, encoder.weight)
+    offset = torch.einsum("ocd,cd->co", weight, encoder.bias)
+    return z @ slope + given.to(z.dtype) @ offset
+
+
+def _categories(encoder: Any, value: Tensor, weight: Tensor) -> Tensor:
+    out = weight.new_zeros(value.size(0), weight.size(0))
+    starts = [*encoder.offset.tolist(), encoder.emb.num_embeddings - 1]
+    for column, (first, last) in enumerate(pairwise(starts)):
+        code = value[:, column] + 1  # 0 is NULL and has a zero vector
+        if last - first < value.size(0):
+            table = F.pad(encoder.emb.weight[first + 1 : last + 1] @ weight[:, column].t(), (0, 0, 1, 0))
+            out = out + F.embedding(code, table)
+        else:
+            row = torch.where(code > 0, code + first, 0)
+            out = out + encoder.emb(row) @ weight[:, column].t()
+    return out
+
+
+def _timestamps(encoder: Any, value: Tensor, weight: Tensor) -> Tensor:
+    value = encoder.na_forward(value).to(encoder.weight.dtype)
+    year = encoder.positional_encoding(value[..., :1] - encoder.min_year.view(1, -1, 1))
+    rest = encoder.cyclic_encoding(value[..., 1:] / encoder.max_values.view(1, 1, -1))
+    waves = torch.cat([year, rest], dim=2).flatten(1)  # [rows, columns * 7 * size]
+    matrix = torch.einsum("ocd,cfsd->cfso", weight, encoder.weight).flatten(0, 2)
+    return waves @ matrix + torch.einsum("ocd,cd->o", weight, encoder.bias)
+
+
+_TERMS = {stype.numerical: _numbers, stype.categorical: _categories, stype.timestamp: _timestamps}

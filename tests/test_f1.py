@@ -1,0 +1,88 @@
+"""The Formula 1 database of RelBench and its labels, against published counts and check digits."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relgraph.tasks import EntityTask, Seeds
+
+pytestmark = pytest.mark.data
+
+
+def _recipe() -> Any:
+    spec = importlib.util.spec_from_file_location("f1", Path(__file__).parents[1] / "benchmarks" / "f1.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+f1 = _recipe()
+
+
+@pytest.fixture(scope="module")
+def db(data_dir: Path) -> Iterator[Any]:
+    with f1.connect(data_dir / "db" / "f1", progress=False) as database:
+        yield database
+
+
+def arrays(seeds: Seeds) -> tuple[np.ndarray, np.ndarray]:
+    return seeds.node.numpy(), seeds.label.numpy()
+
+
+def test_tables_and_keys(db: Any) -> None:
+    assert len(db.schema) == 9
+    assert len(db.schema.foreign_keys) == 13
+    cut = db.upto(f1.TEST_TIME)
+    assert sum(cut.num_rows(table.name) for table in db.schema) == 74_063
+
+
+@pytest.mark.parametrize(
+    ("make", "rows"),
+    [
+        (f1.driver_position, (7453, 499, 760)),
+        (f1.driver_dnf, (11411, 566, 702)),
+        (f1.driver_top3, (1353, 588, 726)),
+    ],
+)
+def test_label_rows(db: Any, make: Callable[[], EntityTask], rows: tuple[int, int, int]) -> None:
+    task = make()
+    seeds = [task.seeds(db, split) for split in ("train", "val", "test")]
+    assert tuple(len(s) for s in seeds) == rows
+    assert all(s.notes == () for s in seeds)
+
+
+def entity_mean(db: Any, task: EntityTask) -> tuple[np.ndarray, np.ndarray]:
+    """Per test row the mean label of its driver over train and val, 0 if unseen; and the row's label."""
+    train, val, test = (arrays(task.seeds(db, split)) for split in ("train", "val", "test"))
+    node, label = np.concatenate([train[0], val[0]]), np.concatenate([train[1], val[1]])
+    count = np.bincount(node, minlength=db.num_rows("drivers"))
+    mean = np.bincount(node, label, minlength=len(count)) / np.maximum(count, 1)
+    return mean[test[0]], test[1]
+
+
+def test_check_digits_of_driver_position(db: Any) -> None:
+    task = f1.driver_position()
+    train, val, test = (task.seeds(db, split).label.numpy() for split in ("train", "val", "test"))
+    std = train.std(ddof=1)
+    assert std == pytest.approx(7.025733902396073, abs=1e-9)
+    assert np.abs(test).mean() / std == pytest.approx(1.69750325105303, abs=1e-9)
+    median = np.median(np.concatenate([train, val]))
+    assert np.abs(test - median).mean() / std == pytest.approx(0.6261411175411443, abs=1e-9)
+    mean, label = entity_mean(db, task)
+    assert np.abs(label - mean).mean() / std == pytest.approx(1.2100312405289475, abs=1e-9)
+
+
+@pytest.mark.parametrize(("make", "auroc"), [(f1.driver_dnf, 0.4466549553506075), (f1.driver_top3, 0.7037063649665551)])
+def test_check_digits_of_binary_tasks(db: Any, make: Callable[[], EntityTask], auroc: float) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    mean, label = entity_mean(db, make())
+    assert roc_auc_score(label, mean) == pytest.approx(auroc, abs=1e-9)
