@@ -1,0 +1,48 @@
+"""``relgraph convert``: a database becomes a saved graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from relgraph.cli.inspect import graph_summary
+from relgraph.cli.options import AsJson, Keys, Quiet, Source, Tables, Times
+from relgraph.cli.output import guarded, log, show_document, show_text
+from relgraph.cli.sources import open_database
+
+__all__ = ["convert"]
+
+
+@guarded
+def convert(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the graph is saved.")],
+    keys: Keys = None,
+    times: Times = None,
+    table: Tables = None,
+    fit_until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Column types and statistics see no later row (ISO 8601, inclusive)."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a database into a graph: rows become nodes, foreign keys become edges.
+
+    The folder holds safetensors and JSON; `relgraph.HeteroGraph.load` and `relgraph train` read
+    it. A graph that is there already is replaced in one step.
+
+    **Examples**
+
+        relgraph convert shop.sqlite -o shop-graph
+        relgraph convert shop.sqlite -o shop-graph --times orders=ordered_at --fit-until 2024-06-01
+    """
+    from relgraph.data.build import build_graph
+
+    with open_database(source, keys, times, table, progress=not quiet) as db:
+        graph = build_graph(db, fit_until=fit_until, progress=not quiet)
+    graph.save(out)
+    log(f"saved in {out}")
+    show_document({"folder": str(out), **graph_summary(graph)}) if as_json else show_text(repr(graph))

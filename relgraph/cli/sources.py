@@ -1,0 +1,182 @@
+"""What a command line names: databases, saved graphs, statements, tasks."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+from relgraph.errors import AdapterError, ProtocolError, SchemaError
+
+if TYPE_CHECKING:
+    from relgraph.data.database import Database
+    from relgraph.data.statements import Statements
+    from relgraph.tasks import EntityTask
+
+__all__ = ["is_graph", "is_statements", "open_database", "open_statements", "read_task"]
+
+_SECTIONS = ("keys", "times", "tables")
+_STATEMENT_SUFFIXES = (".txt", ".tsv", ".csv")
+
+
+def is_graph(source: str) -> bool:
+    """Whether this is a folder that ``relgraph convert`` wrote."""
+    return (Path(source) / "graph.json").is_file()
+
+
+def is_statements(source: str) -> bool:
+    """Whether this is a statement file, or a folder with ``train`` and ``test`` files."""
+    path = Path(source)
+    if path.is_dir():
+        stems = {file.stem.lower() for file in path.iterdir() if file.suffix.lower() in _STATEMENT_SUFFIXES}
+        return {"train", "test"} <= stems
+    return path.suffix.lower() in _STATEMENT_SUFFIXES
+
+
+def open_database(
+    source: str, keys: Path | None, times: Sequence[str] | None, tables: Sequence[str] | None, progress: bool
+) -> Database:
+    """Connect with what the options declare.
+
+    Raises:
+        AdapterError: If the source or the declaration file cannot be read.
+        SchemaError: If a declaration names what does not exist.
+    """
+    from relgraph.adapters import connect
+
+    declared = _declarations(keys)
+    chosen: Any = declared["tables"] or None
+    if tables:
+        if chosen is not None:
+            raise typer.BadParameter("give the tables either in the file of --keys or with --table, not both")
+        chosen = list(tables)
+    moments = {**declared["times"], **dict(_pair(text) for text in times or ())}
+    db: Database = connect(source, tables=chosen, keys=declared["keys"], times=moments, progress=progress)
+    return db
+
+
+def open_statements(
+    source: str,
+    form: Literal["hyper", "triples"],
+    split: Literal["auto", "random", "time"],
+    seed: int,
+    database: Mapping[str, Any],
+) -> tuple[Statements, Statements | None, Statements]:
+    """Train, validation and test statements of a folder, a file, a saved graph or a database.
+
+    Args:
+        source: What the command line names.
+        form: How the rows of a database become statements.
+        split: How a source without its own split is split; ``"auto"`` takes time where there is one.
+        seed: Of a random split.
+        database: Further arguments of :func:`open_database`.
+    """
+    if is_statements(source):
+        from relgraph.adapters import read_statements
+
+        found = read_statements(source)
+        if isinstance(found, tuple):
+            train, *valid, test = found
+            return train, valid[0] if valid else None, test
+        return _split(found, split, seed)
+    if is_graph(source):
+        from relgraph.data.graph import HeteroGraph
+
+        return _split(HeteroGraph.load(source).statements(form), split, seed)
+    from relgraph.data.build import build_graph
+
+    with open_database(source, **database) as db:
+        graph = build_graph(db, progress=database["progress"])
+        return _split(graph.statements(form), split, seed)
+
+
+def read_task(path: Path) -> EntityTask:
+    """An :class:`~relgraph.tasks.EntityTask` from a TOML or JSON file with its arguments.
+
+    Raises:
+        AdapterError: If the file cannot be read.
+        ProtocolError: If an argument is missing, unknown or makes no sense.
+    """
+    from relgraph.tasks import EntityTask
+
+    values = _read_mapping(path, "a task")
+    parameters = inspect.signature(EntityTask).parameters
+    needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
+    missing = [name for name in needed if name not in values]
+    unknown = [name for name in values if name not in parameters]
+    if missing or unknown:
+        faults = [f"lacks {', '.join(missing)}"] if missing else []
+        faults += [f"has the unknown {', '.join(unknown)}"] if unknown else []
+        raise ProtocolError(f"the task in {path} {' and '.join(faults)}; a task has {', '.join(parameters)}")
+    # a TOML date without a time of day is no datetime
+    plain: dict[str, Any] = {n: v.isoformat() if type(v) is datetime.date else v for n, v in values.items()}
+    return EntityTask(**plain)
+
+
+def _split(
+    statements: Statements, split: Literal["auto", "random", "time"], seed: int
+) -> tuple[Statements, Statements, Statements]:
+    from relgraph.data.time import STATIC
+
+    if not len(statements):
+        raise ProtocolError("there are no statements: the source has no foreign key with a value; see relgraph inspect")
+    if split == "auto":
+        timed = statements.time is not None and bool((statements.time != STATIC).any())
+        split = "time" if timed else "random"
+    return statements.split(by=split, seed=seed)
+
+
+def _declarations(path: Path | None) -> dict[str, dict[str, Any]]:
+    found = {} if path is None else _read_mapping(path, "declarations")
+    unknown = [name for name in found if name not in _SECTIONS or not isinstance(found[name], dict)]
+    if unknown:
+        raise SchemaError(
+            f"{path}: expected the sections {', '.join(_SECTIONS)}, each a mapping from table names; "
+            f"got {', '.join(unknown)}"
+        )
+    sections = {name: dict(found.get(name, {})) for name in _SECTIONS}
+    sections["keys"] = {table: _declaration(value) for table, value in sections["keys"].items()}
+    return sections
+
+
+def _declaration(value: Any) -> Any:
+    """Files spell a key of several columns ``a+b``, and its target ``["table", ["x", "y"]]``."""
+    if not isinstance(value, dict) or not isinstance(value.get("foreign_keys"), dict):
+        return value
+    keys: dict[Any, Any] = {}
+    for columns, target in value["foreign_keys"].items():
+        pair = isinstance(target, list) and len(target) == 2
+        keys[tuple(columns.split("+")) if "+" in columns else columns] = (
+            (target[0], tuple([target[1]] if isinstance(target[1], str) else target[1])) if pair else target
+        )
+    return {**value, "foreign_keys": keys}
+
+
+def _read_mapping(path: Path, what: str) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise AdapterError(f"cannot read {path}: {error.strerror or error}; expected {what} as TOML or JSON") from None
+    except UnicodeDecodeError as error:
+        raise AdapterError(f"{path} is no UTF-8 text ({error.reason}); expected {what} as TOML or JSON") from None
+    try:
+        value = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except ValueError as error:
+        kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+        raise AdapterError(f"{path} is no {kind}: {error}") from None
+    if not isinstance(value, dict):
+        raise AdapterError(f"{path}: expected {what} as a mapping, got a {type(value).__name__}")
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise typer.BadParameter(f"expected TABLE=COLUMN, got {text!r}", param_hint="--times")
+    return name, value
