@@ -16,7 +16,7 @@ from relgraph.data.keys import Keys, TextColumn
 from relgraph.data.progress import track
 from relgraph.data.schema import ForeignKey, SemanticType, TableSchema
 from relgraph.data.sql import quote
-from relgraph.data.time import STATIC, UNKNOWN, time_expression, to_microseconds
+from relgraph.data.time import STATIC, UNKNOWN, to_microseconds
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def _build_nodes(
     fitted = quote(table.name)
     time = None
     if table.time_column is not None:
-        where = f"{table.name}.{table.time_column}"
-        dtype = table.column(table.time_column).dtype
-        moment = time_expression(connection, quote(table.name), table.time_column, dtype, where)
+        moment = db.time_sql(table.name)
         missing = UNKNOWN if null_time == "unknown" else STATIC
         time = _scatter(
             connection, f"SELECT __row, coalesce({moment}, {missing}) AS v FROM {numbered}", num_rows, missing

@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from relgraph.data.sql import literal, quote
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
     import duckdb
+    from torch import Tensor
 
 __all__ = ["STATIC", "UNIT_NAMES", "UNKNOWN", "format_time", "time_expression", "time_sql", "to_microseconds"]
 
@@ -125,6 +124,8 @@ def to_microseconds(values: Any, unit: str | None = None) -> Tensor:
     """
     import duckdb
     import pyarrow
+    import torch
+    from torch import Tensor
 
     single = isinstance(values, str) or not hasattr(values, "__len__")
     if isinstance(values, Tensor):
