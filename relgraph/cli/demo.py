@@ -31,7 +31,9 @@ def demo(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes of the GNN at most.")] = 12,
     link_epochs: Annotated[int, typer.Option(min=1, help="Passes of the link predictor at most.")] = 30,
-    max_seconds: Annotated[float, typer.Option(help="Time of each of the two trainings at most.")] = 90.0,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Time of each of the two trainings at most.", show_default=False)
+    ] = None,
     customers: Annotated[
         int | None, typer.Option(min=1, help="Size of the generated shop.", show_default=False)
     ] = None,

@@ -87,6 +87,10 @@ def train(
     num_neighbors: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Neighbours per hop.", rich_help_panel=ROWS)
     ] = None,
+    strategy: Annotated[
+        Literal["uniform", "last"] | None,
+        typer.Option(help="Neighbours drawn at random, or the last ones.", rich_help_panel=ROWS),
+    ] = None,
     max_batches: Annotated[int | None, typer.Option(min=1, help="Batches per epoch.", rich_help_panel=ROWS)] = None,
     num_workers: Annotated[int | None, typer.Option(min=0, help="Sampling processes.", rich_help_panel=ROWS)] = None,
 ) -> None:
@@ -113,7 +117,11 @@ def train(
         decay=decay, label_smoothing=label_smoothing, validate_every=validate_every, valid_size=valid_size
     )
     for_rows = _given(
-        channels=channels, num_neighbors=_fan_out(num_neighbors), max_batches=max_batches, num_workers=num_workers
+        channels=channels,
+        num_neighbors=_fan_out(num_neighbors),
+        strategy=strategy,
+        max_batches=max_batches,
+        num_workers=num_workers,
     )
     with _resumable(out):
         if task is None:

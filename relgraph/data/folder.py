@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,8 @@ def _write(path: Path, kind: str, content: dict[str, Any], tensors: Mapping[str,
         # fixed-width nanoseconds first, so that names sort by age; the lock on the file says that its writer lives
         name = f"{kind}-{time.time_ns():020d}-{secrets.token_hex(4)}.safetensors"
         file = os.open(path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
     pointer = path / f".{name}.json"
     try:
         size = _write_tensors(file, tensors)
@@ -146,11 +148,14 @@ def _write(path: Path, kind: str, content: dict[str, Any], tensors: Mapping[str,
             out.flush()
             os.fsync(out.fileno())
         with _locked(path):
+            before = _current(path, kind)
             pointer.replace(path / f"{kind}.json")
             _sync(path)
+            if before is not None:
+                (path / before).unlink(missing_ok=True)
             _clean(path, kind, keep=name)
     except BaseException:
-        if not _points_to(path, kind, name):
+        if _current(path, kind) != name:
             (path / name).unlink(missing_ok=True)
         pointer.unlink(missing_ok=True)
         raise
@@ -246,7 +251,8 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the folder for the short steps: naming a data file, replacing the pointer, cleaning."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
@@ -260,11 +266,13 @@ def _sync(path: Path) -> None:
         os.close(folder)
 
 
-def _points_to(path: Path, kind: str, name: str) -> bool:
-    try:
-        return _pointer(path, kind)["file"] == name  # type: ignore[no-any-return]
-    except AdapterError:
-        return False
+def _current(path: Path, kind: str) -> str | None:
+    """The data file that the pointer names, if there is a sound one."""
+    with suppress(AdapterError):
+        name = _pointer(path, kind)["file"]
+        if isinstance(name, str) and fnmatchcase(name, _PATTERN.format(kind=kind)):
+            return name
+    return None
 
 
 def _clean(path: Path, kind: str, keep: str) -> None:
@@ -272,7 +280,7 @@ def _clean(path: Path, kind: str, keep: str) -> None:
     for file in path.glob(_PATTERN.format(kind=kind)):
         if file.name != keep:
             with suppress(OSError):
-                handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+                handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     file.unlink()

@@ -35,7 +35,11 @@ class Job(Protocol):
         ...
 
     def loss(self, batch: Any) -> Tensor:
-        """The loss of a batch, a scalar; the model is in training mode."""
+        """The loss of a batch, a scalar; the model is in training mode.
+
+        A batch of tensors, lists, dicts or things with a ``to`` is on the device of the model; other batches, data
+        classes among them, are as :meth:`batches` gave them.
+        """
         ...
 
     def validate(self) -> dict[str, float]:
@@ -68,7 +72,7 @@ def fit(
     """Train a job and leave the best parameters in its model, in evaluation mode.
 
     A training that was stopped or killed at any moment and is called again with the same arguments ends with the same
-    parameters, bit by bit, as one that was not (on the same device and versions). The global random state is seeded
+    parameters, bit by bit, as one that was not (on the same device and versions). torch's global random state is seeded
     inside and put back afterwards. Ctrl-C ends the running step, writes the checkpoint and raises.
 
     Args:
@@ -87,8 +91,8 @@ def fit(
         resume: Whether to go on from the checkpoint, if there is one.
         clip_norm: Largest 2-norm of the gradient of all parameters together.
         seed: Seed of the global random state.
-        max_seconds: Stop after the first batch that ends later than this after the call; the checkpoint stays
-            resumable.
+        max_seconds: Stop after the first batch that ends later than this after the call, without a validation of its
+            own; the checkpoint stays resumable.
         settings: Whatever else must be equal on resume (JSON), such as the batch size.
         accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` and so on, as in lightning.fabric.
         precision: ``"32-true"``, ``"bf16-mixed"`` and so on, as in lightning.fabric.

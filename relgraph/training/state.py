@@ -132,7 +132,11 @@ def isolated_rng(device: torch.device, seed: int, *position: int) -> Iterator[No
     before = rng_state(device)
     for number in position:
         seed = (seed * 6364136223846793005 + number + 1442695040888963407) % (1 << 63)
-    torch.manual_seed(seed)
+    # torch.manual_seed would also seed every other device, and write down a stack trace for those that are not in use
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
     try:
         yield
     finally:

@@ -109,3 +109,42 @@ def test_wd50k_round_trips_with_its_qualifiers(data_dir: Path) -> None:
     assert torch.equal(back.qualifiers.entity, expected.qualifiers.entity)
     assert torch.equal(back.qualifiers.relation, expected.qualifiers.relation)
     assert back.vocabulary == train.vocabulary
+
+
+@pytest.mark.data
+def test_a_result_of_formula_1_is_a_race_and_a_driver_qualified_by_constructor_and_status(data_dir: Path) -> None:
+    keys = {
+        "races": "raceId",
+        "drivers": "driverId",
+        "constructors": "constructorId",
+        "results": {
+            "primary_key": "resultId",
+            "foreign_keys": {"raceId": "races", "driverId": "drivers", "constructorId": "constructors"},
+        },
+    }
+    dropped = "positionText, time, fastestLapTime, fastestLapSpeed"
+    dated = f"SELECT results.* EXCLUDE ({dropped}), races.date FROM results LEFT JOIN races USING (raceId)"
+    tables = {name: f"SELECT * FROM {name}" for name in ("races", "drivers", "constructors")} | {"results": dated}
+    with relgraph.connect(
+        data_dir / "db" / "f1", tables=tables, keys=keys, times={"results": "date"}, progress=False
+    ) as db:
+        rows = db.sql('SELECT "__row", resultId FROM (' + db.numbered("results") + ") WHERE resultId IN (1, 24000)")
+        place = dict(zip(rows["resultId"].to_pylist(), rows["__row"].to_pylist(), strict=True))
+        graph = relgraph.build_graph(db, progress=False)
+    statements = graph.statements()
+    # the rows of the two lines of results.csv: 1,18,1,1,...,1 and 24000,999,20,6,...,3
+    assert statements.labels(place[1]) == (
+        *("races:18", "results", "drivers:1"),
+        *("results.constructorId", "constructors:1", "results.statusId", "results.statusId=1"),
+    )
+    assert statements.labels(place[24000]) == (
+        *("races:999", "results", "drivers:20"),
+        *("results.constructorId", "constructors:6", "results.statusId", "results.statusId=3"),
+    )
+    assert statements.time is not None
+    assert int(statements.time[place[1]]) == int(to_microseconds("2008-03-16"))
+    assert len(statements) == graph.nodes["results"].num_nodes
+    assert statements.qualifiers is not None
+    assert statements.qualifiers.counts.unique().tolist() == [2]
+    assert list(statements.vocabulary.relations) == ["results", "results.constructorId", "results.statusId"]
+    assert statements.num_entities - statements.vocabulary.num_main_entities == 137

@@ -192,6 +192,29 @@ def test_files_of_a_dead_writer_go_and_those_of_a_living_one_stay(tmp_path: Path
     assert not alive.exists()
 
 
+def test_without_locks_the_replaced_file_still_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(file: int, operation: int) -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(store.fcntl, "flock", no_locks)
+    orphan = tmp_path / "thing-00000000000000000001-00000000.safetensors"
+    orphan.write_bytes(b"whose?")
+    for number in range(3):
+        write_folder(tmp_path, "thing", {"number": number}, {})
+    assert read_folder(tmp_path, "thing")[0] == {"number": 2}
+    assert len(data_files(tmp_path)) == 2
+    assert orphan.exists()
+
+
+def test_a_pointer_cannot_name_a_file_elsewhere_for_removal(tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_text("mine")
+    write_folder(tmp_path / "a", "thing", {}, {})
+    pointer = tmp_path / "a" / "thing.json"
+    pointer.write_text(json.dumps(json.loads(pointer.read_text()) | {"file": "../mine.safetensors"}))
+    write_folder(tmp_path / "a", "thing", {}, {})
+    assert (tmp_path / "mine.safetensors").exists()
+
+
 def read_whole(path: Path) -> int:
     meta, tensors = read_folder(path, "thing")
     values = torch.cat(list(tensors.values()))

@@ -1,0 +1,129 @@
+"""Train, evaluate and predict on statements."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import relgraph
+from relgraph import kge
+from relgraph.cli.runs import read_run, read_statement_parts
+from tests.cli.tools import document, run
+
+
+def test_a_run_has_all_it_was_trained_with(links: Path, facts: Path) -> None:
+    scorer, vocabulary, _ = kge.load_scorer(links / "model")
+    parts = read_statement_parts(read_run(links), vocabulary)
+    train, valid, test = relgraph.read_statements(facts)
+    for name, expected in (("train", train), ("valid", valid), ("test", test)):
+        assert [parts[name].labels(i) for i in range(len(expected))] == [
+            expected.labels(i) for i in range(len(expected))
+        ]
+    found = document("evaluate", links, "-q")
+    expected = kge.evaluate(scorer, test, [train, valid, test], progress=False)
+    assert found["metrics"] == dict(expected)
+    assert found["protocol"] == expected.protocol
+    assert found["metrics"]["hits@10"] >= 0.5
+    assert document("evaluate", links, "--split", "val", "-q")["protocol"]["num_statements"] == 4
+
+
+def test_evaluate_text(links: Path) -> None:
+    lines = run("evaluate", links).stdout.splitlines()
+    head = next(line for line in lines if "optimistic" in line)
+    assert head.split() == ["realistic", "optimistic", "pessimistic", "head", "tail"]
+    assert any(line.split()[0] == "mrr" and len(line.split()) == 6 for line in lines if line.strip())
+
+
+def test_predict(links: Path, facts: Path) -> None:
+    scorer, vocabulary, _ = kge.load_scorer(links / "model")
+    found = document("predict", links, "--head", "city12", "--relation", "in", "-k", "3")
+    expected = kge.predict(scorer, vocabulary, head="city12", relation="in", k=3)
+    assert [(a["label"], a["score"]) for a in found["answers"]] == [tuple(answer) for answer in expected]
+    assert found["answers"][0]["label"] == "land4"
+    new = document("predict", links, "--head", "city12", "--relation", "in", "-k", "3", "--new")
+    assert "land4" not in [a["label"] for a in new["answers"]]
+    asked = document("predict", links, "--head", "city12", "--tail", "land4")
+    assert {a["label"] for a in asked["answers"]} == {"in", "has"}
+    text = run("predict", links, "--relation", "in", "--tail", "land4", "-k", "2").stdout.splitlines()
+    assert text[0] == "?  in  land4"
+    assert len(text) == 4
+
+
+def test_predict_refuses(links: Path) -> None:
+    assert "give exactly two" in run("predict", links, "--head", "city1", code=2).stderr
+    run("predict", links, "--time", "2024-01-01", code=2)
+    result = run("predict", links, "--head", "cty1", "--relation", "in", code=1)
+    assert "'cty1' is not in the vocabulary" in result.stderr
+    assert "has no split" in run("evaluate", without_valid(links), "--split", "valid", code=1).stderr
+
+
+def test_from_a_graph_and_from_a_database(shop: Path, tmp_path: Path) -> None:
+    options = ["--scorer", "distmult", "--set", "dim=4", "--epochs", "1", "-q", "--keys", shop / "shop.toml"]
+    first = document("train", shop / "shop.sqlite", "-o", tmp_path / "a", *options)
+    run("convert", shop / "shop.sqlite", "-o", tmp_path / "graph", "--keys", shop / "shop.toml", "-q")
+    second = document("train", tmp_path / "graph", "-o", tmp_path / "b", *options)
+    for report in (first, second):
+        report.pop("seconds")
+    assert first == second
+    parts = read_run(tmp_path / "a").tensors
+    assert parts["train.time"].max() <= parts["valid.time"].min() <= parts["test.time"].max()
+    assert parts["train.qualifiers.ptr"][-1] > 0
+    triples = document("train", shop / "shop.sqlite", "-o", tmp_path / "c", *options, "--form", "triples")
+    assert triples["relations"] == 9
+
+
+def test_other_settings_are_refused_until_restart(facts: Path, links: Path, tmp_path: Path) -> None:
+    words = ["train", facts, "-o", tmp_path / "run", "--scorer", "distmult", "--epochs", "1", "-q", "--set"]
+    run(*words, "dim=4")
+    result = run(*words, "dim=8", code=1)
+    assert "--restart" in result.stderr
+    run(*words, "dim=8", "--restart")
+    assert "'dims'" in run(*words, "dims=8", "--restart", code=2).stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(facts: Path, tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "relgraph",
+        "train",
+        str(facts),
+        "-o",
+        str(tmp_path / "run"),
+        "--scorer",
+        "distmult",
+    ]
+    words += ["--set", "dim=64", "--epochs", "100000"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "checkpoint" / "history.jsonl").exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    assert "is not finished" in run("evaluate", tmp_path / "run", code=1).stderr
+    done = (tmp_path / "run" / "checkpoint" / "history.jsonl").read_text().count("\n")
+    again = document(*words[3:-1], str(done + 1), "-q")
+    assert again["epochs"] == done + 1
+
+
+def without_valid(links: Path) -> Path:
+    """A run like ``links`` on a folder without a validation file."""
+    facts = links.parent / "two"
+    if not facts.exists():
+        facts.mkdir()
+        for name in ("train", "test"):
+            (facts / f"{name}.txt").write_text("a\tr\tb\nb\tr\tc\n")
+        run("train", facts, "-o", links.parent / "two-run", "--set", "dim=4", "--set", "rank=2", "--epochs", "1", "-q")
+    return links.parent / "two-run"
