@@ -108,7 +108,7 @@ def _predict_rows(
     run: Run, time: str | None, keys: list[str] | None, newer: Path | None, progress: bool
 ) -> pyarrow.Table:
     from relgraph.data.graph import HeteroGraph
-    from relgraph.data.time import to_microseconds
+    from relgraph.data.time import to_moment
     from relgraph.training.predictor import EntityPredictor
 
     graph = HeteroGraph.load(run.path / "graph" if newer is None else newer)
@@ -116,7 +116,7 @@ def _predict_rows(
     if time is None:
         return _predict_split(predictor, read_seeds(run, "test", graph), progress)
     table = predictor.task.entity_table
-    moment = int(to_microseconds(time))
+    moment = to_moment(time, "--time")
     chosen = _visible(graph, table, moment) if not keys else [_key(graph, table, text) for text in keys]
     return predictor.predict(keys=chosen, time=moment, progress=progress)
 
@@ -156,7 +156,9 @@ def _key(graph: HeteroGraph, table: str, text: str) -> Any:
         if not isinstance(values, list) or len(values) != len(numeric):
             names = ", ".join(keys.names) if keys is not None else ""
             raise typer.BadParameter(f"expected a JSON list for ({names}), got {text!r}", param_hint="--key")
-        return tuple(int(value) if whole else str(value) for value, whole in zip(values, numeric, strict=True))
+        if any(whole and type(value) is not int for value, whole in zip(values, numeric, strict=True)):
+            raise typer.BadParameter(f"expected whole numbers where the key has them, got {text!r}", param_hint="--key")
+        return tuple(value if whole else str(value) for value, whole in zip(values, numeric, strict=True))
     if not numeric[0]:
         return text
     try:

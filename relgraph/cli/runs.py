@@ -75,6 +75,9 @@ def read_run(path: Path) -> Run:
     if (path / "checkpoint").is_dir() and not (path / f"{_KIND}.json").exists():
         raise AdapterError(f"the training in {path} is not finished; run the same relgraph train command again")
     meta, tensors = read_folder(path, _KIND)
+    whole = isinstance(meta, dict) and meta.get("kind") in ("links", "rows") and isinstance(meta.get("splits"), list)
+    if not whole or (meta["kind"] == "rows" and "task" not in meta):
+        raise AdapterError(f"{path} is damaged: {_KIND}.json lacks its kind, splits or task; train it again")
     return Run(path, meta["kind"], meta, tensors)
 
 

@@ -151,9 +151,9 @@ def _declaration(value: Any) -> Any:
         return value
     keys: dict[Any, Any] = {}
     for columns, target in value["foreign_keys"].items():
-        pair = isinstance(target, list) and len(target) == 2
+        pair = isinstance(target, list) and len(target) == 2 and isinstance(target[1], list)
         keys[tuple(columns.split("+")) if "+" in columns else columns] = (
-            (target[0], tuple([target[1]] if isinstance(target[1], str) else target[1])) if pair else target
+            (target[0], tuple(target[1])) if pair else target
         )
     return {**value, "foreign_keys": keys}
 

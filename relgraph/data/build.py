@@ -16,7 +16,7 @@ from relgraph.data.keys import Keys, TextColumn
 from relgraph.data.progress import track
 from relgraph.data.schema import ForeignKey, SemanticType, TableSchema
 from relgraph.data.sql import quote
-from relgraph.data.time import STATIC, UNKNOWN, to_microseconds
+from relgraph.data.time import STATIC, UNKNOWN, to_moment
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def build_graph(
     """
     if null_time not in ("unknown", "static"):
         raise SchemaError(f"null_time is {null_time!r}; expected 'unknown' or 'static'")
-    # an int is microseconds, as a task's times are; guessed by size, one before 1973 would be taken for milliseconds
-    unit = "us" if isinstance(fit_until, int) else None
-    limit = None if fit_until is None else int(to_microseconds(fit_until, unit))
+    limit = None if fit_until is None else to_moment(fit_until, "fit_until")
     chosen = _given_types(db, types or {})
     db.validate_keys()
     report: dict[str, Any] = {
@@ -90,6 +88,8 @@ def _given_types(db: Database, types: Mapping[str, str | SemanticType]) -> dict[
         if not dot:
             raise SchemaError(f"types: {where!r} names no column; expected 'table.column'")
         db.schema[table].column(column)
+        if column in db.schema[table].key_columns:
+            raise SchemaError(f"types: {where} is part of a key, which becomes no feature; leave it out")
         try:
             chosen.setdefault(table, {})[column] = SemanticType(kind)
         except ValueError:

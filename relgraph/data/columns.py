@@ -231,7 +231,7 @@ def _stamp_sql(meaning: ColumnMeaning) -> str:
 
 def _stamp_parts(t: str) -> list[str]:
     """Year, month - 1, day - 1, weekday from Monday, hour, minute, second: PyTorch Frame's order."""
-    return [f"year({t})", f"month({t}) - 1", f"day({t}) - 1", f"isodow({t}) - 1"] + [
+    return [f"least(year({t}), 9999)", f"month({t}) - 1", f"day({t}) - 1", f"isodow({t}) - 1"] + [
         f"{part}({t})" for part in ("hour", "minute", "second")
     ]
 

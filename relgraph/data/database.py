@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -96,6 +97,9 @@ class Database:
             if kinds != [duckdb.StatementType.SELECT]:
                 found = ", ".join(kind.name for kind in kinds) or "none"
                 raise SchemaError(f"expected one SELECT statement, got {found}: {query.strip()[:200]}")
+            self._require_reading(cursor, query)
+            # a WITH may hold a DELETE: the transaction is what keeps the snapshot as it is
+            cursor.execute("BEGIN TRANSACTION READ ONLY")
             return cursor.sql(query, params=parameters).to_arrow_table()
         except duckdb.Error as error:
             message = str(error)
@@ -171,9 +175,9 @@ class Database:
         Raises:
             SchemaError: If ``time`` or a time column cannot be read as a time.
         """
-        from relgraph.data.time import format_time, to_microseconds
+        from relgraph.data.time import format_time, to_moment
 
-        limit = time if isinstance(time, int) else int(to_microseconds(time))
+        limit = to_moment(time, "upto")
         if self._limit is not None:
             limit = min(limit, self._limit)
         cursor = self.connection.cursor()
@@ -243,6 +247,14 @@ class Database:
         except ModuleNotFoundError:
             return text
         return f"{schema_svg(self.schema)}{text}"
+
+    @staticmethod
+    def _require_reading(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
+        # DuckDB calls a SELECT over WITH x AS (DELETE ...) a SELECT too: only its parts tell
+        tree: str = cursor.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0]
+        writing = re.search(r'"type":"([A-Z]+)_QUERY_NODE"', tree)
+        if writing is not None:
+            raise SchemaError(f"expected a query that only reads, got {writing[1]} in it: {query.strip()[:200]}")
 
     def _empty_schema(self, cursor: duckdb.DuckDBPyConnection) -> str:
         # in a catalog of its own, because a snapshot file is read-only

@@ -298,7 +298,7 @@ class HeteroGraph:
         Raises:
             SchemaError: If a role names a key that does not exist.
         """
-        frozen = tuple(sorted((roles or {}).items()))
+        frozen = tuple(sorted((table, tuple(names)) for table, names in (roles or {}).items()))
         cached = self._statements.get((form, frozen))
         if cached is None:
             from relgraph.data.facts import graph_statements

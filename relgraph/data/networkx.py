@@ -115,6 +115,8 @@ def _node_store(graph: networkx.Graph, kind: str, names: list[Any], ours: dict[s
     if width == 1 and values and all(isinstance(v, tuple) and len(v) == len(values[0]) for v in values):
         width = len(values[0])
         key_names = tuple(f"key_{i}" for i in range(width))
+    if width == 1 and len(set(map(str, values))) < len(values):
+        raise SchemaError(f"two nodes of type {kind!r} have the same key as text, such as 1 and '1'; relabel them")
     columns = [values] if width == 1 else [list(c) for c in zip(*values, strict=True)] or [[] for _ in key_names]
     return NodeStore(len(names), Keys(tuple(key_names), tuple(_key_column(c) for c in columns)), time)
 

@@ -198,7 +198,9 @@ def _foreign_key(columns: tuple[str, ...], target: object, where: str) -> Foreig
     if isinstance(target, str):
         return ForeignKey(columns, target)
     if isinstance(target, Sequence) and len(target) == 2 and isinstance(target[0], str):
-        return ForeignKey(columns, target[0], target[1])
+        names = (target[1],) if isinstance(target[1], str) else target[1]
+        if isinstance(names, Sequence) and all(isinstance(name, str) for name in names):
+            return ForeignKey(columns, target[0], tuple(names))
     raise SchemaError(f"{where} is {target!r}; expected a table name or (table, columns)")
 
 

@@ -14,6 +14,7 @@ from relgraph.data.graph import EdgeStore, HeteroGraph, NodeStore
 from relgraph.data.keys import Keys, TextColumn
 from relgraph.data.schema import Schema, SemanticType
 from relgraph.data.statements import Qualifiers
+from relgraph.errors import AdapterError
 
 __all__ = ["load_graph", "save_graph"]
 
@@ -42,6 +43,13 @@ def load_graph(path: Path) -> HeteroGraph:
         AdapterError: If the folder is not a saved graph, of a newer version, or damaged.
     """
     meta, tensors = read_folder(path, _KIND)
+    try:
+        return _unpack(meta, tensors)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise AdapterError(f"{path} is damaged: graph.json does not fit ({error!r}); save the graph again") from error
+
+
+def _unpack(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HeteroGraph:
     nodes = {entry["name"]: _unpack_node(f"n{i}", entry, tensors) for i, entry in enumerate(meta["nodes"])}
     edges = {tuple(entry["name"]): _unpack_edge(f"e{i}", tensors) for i, entry in enumerate(meta["edges"])}
     return HeteroGraph(

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     import duckdb
     from torch import Tensor
 
-__all__ = ["STATIC", "UNIT_NAMES", "UNKNOWN", "format_time", "time_expression", "time_sql", "to_microseconds"]
+__all__ = [
+    "STATIC",
+    "UNIT_NAMES",
+    "UNKNOWN",
+    "format_time",
+    "time_expression",
+    "time_sql",
+    "to_microseconds",
+    "to_moment",
+]
 
 STATIC = -(2**63)
 UNKNOWN = 2**63 - 1
@@ -54,7 +63,7 @@ def time_sql(expression: str, dtype: str, unit: str | None = None) -> str:
     if kind == "VARCHAR":
         return _number_sql(f"TRY_CAST(nullif(trim({expression}), '') AS BIGINT)", unit, whole=True)
     if kind in _NUMBERS:
-        return _number_sql(f"CAST({expression} AS BIGINT)", unit, whole=True)
+        return _number_sql(f"TRY_CAST({expression} AS BIGINT)", unit, whole=True)
     if kind.startswith(_FRACTIONS):
         return _number_sql(f"CAST({expression} AS DOUBLE)", unit, whole=False)
     raise SchemaError(f"a time cannot be read from type {dtype}; expected a date, timestamp, text or number")
@@ -82,14 +91,16 @@ def time_expression(
     kind = dtype.upper()
     try:
         if unit is None and (kind in _NUMBERS or kind.startswith(_FRACTIONS)):
-            unit = _guess_unit(connection, relation, name)
+            number = f"CAST({name} AS DOUBLE)"
+            finite = name if kind in _NUMBERS else f"CASE WHEN isfinite({number}) THEN {number} END"
+            unit = _guess_unit(connection, relation, finite)
         elif unit is None and kind == "VARCHAR":
             digits = f"regexp_full_match(trim({name}), '-?[0-9]+')"
             row = connection.execute(
                 f"SELECT count(*) FILTER (WHERE NOT {digits}), count(*) FROM {relation} WHERE trim({name}) <> ''"
             ).fetchone()
             if row is not None and row[0] == 0 and row[1] > 0:
-                unit = _guess_unit(connection, relation, f"CAST(nullif(trim({name}), '') AS BIGINT)")
+                unit = _guess_unit(connection, relation, f"TRY_CAST(nullif(trim({name}), '') AS BIGINT)")
         sql = time_sql(name, dtype, unit)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from None
@@ -154,6 +165,31 @@ def to_microseconds(values: Any, unit: str | None = None) -> Tensor:
     return time[0] if single else time
 
 
+def to_moment(value: Any, what: str) -> int:
+    """One moment that a person names, as int64 microseconds since 1970-01-01 UTC.
+
+    Args:
+        value: int means microseconds; else ISO text, ``datetime`` and what :func:`to_microseconds` takes.
+        what: How messages name it.
+
+    Raises:
+        SchemaError: If it is no moment: missing, several, or digits whose meaning would have to be guessed.
+
+    Example:
+        >>> to_moment("1970-01-02", "fit_until")
+        86400000000
+    """
+    if isinstance(value, int):
+        return value
+    several = not isinstance(value, str) and hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
+    guessed = isinstance(value, str) and value.strip().isdigit() and len(value.strip()) > 4
+    if not several and not guessed and value is not None and bool(value == value):  # NaN and NaT equal nothing
+        moment = int(to_microseconds(value))
+        if moment != UNKNOWN:
+            return moment
+    raise SchemaError(f"{what}: expected one moment such as '2024-01-31' or '2024-01-31 12:00:00', got {value!r}")
+
+
 def format_time(time: int) -> str:
     """Microseconds as ISO text, without what is zero: ``2010-01-01`` or ``2010-01-01 12:30:00``."""
     if time == STATIC:
@@ -179,12 +215,12 @@ def _guess_unit(connection: duckdb.DuckDBPyConnection, relation: str, value: str
 
 def _number_sql(value: str, unit: str | None, whole: bool) -> str:
     if unit == "year":
-        return f"epoch_us(make_timestamp(CAST({value} AS BIGINT), 1, 1, 0, 0, 0))"
+        return f"epoch_us(make_timestamp(TRY_CAST({value} AS BIGINT), 1, 1, 0, 0, 0))"
     if unit in ("s", "ms", "us"):
         factor = {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
-        return f"({value} * {factor})" if whole else f"CAST(round({value} * {factor}) AS BIGINT)"
+        return f"({value} * {factor})" if whole else f"TRY_CAST(round({value} * {factor}) AS BIGINT)"
     if unit == "ns":
-        return _floor_divide(value if whole else f"CAST(round({value}) AS BIGINT)", 1000)
+        return _floor_divide(value if whole else f"TRY_CAST(round({value}) AS BIGINT)", 1000)
     raise SchemaError(f"numbers as times need a unit out of {', '.join(map(literal, UNIT_NAMES))}, got {unit!r}")
 
 

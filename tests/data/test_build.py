@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import duckdb
 import pandas as pd
 import pytest
 import torch
@@ -196,3 +197,21 @@ def test_chinook_and_northwind(data_dir: object) -> None:
             assert counts["edges"] == counts["rows"] - counts["null"]
             assert counts["dangling"] == 0
         assert graph.to_hetero_data().validate()
+
+
+@pytest.mark.parametrize("moment", ["", "20200131", float("nan")])
+def test_fit_until_that_is_no_moment(moment: object) -> None:
+    with pytest.raises(SchemaError, match="fit_until: expected one moment"):
+        relgraph.build_graph(shop(), fit_until=moment, progress=False)  # type: ignore[arg-type]
+
+
+def test_a_type_given_to_a_key_is_refused() -> None:
+    with pytest.raises(SchemaError, match=r"types: person\.id is part of a key"):
+        relgraph.build_graph(shop(), types={"person.id": "categorical"}, progress=False)
+
+
+def test_years_that_no_small_integer_holds() -> None:
+    frame = duckdb.sql("SELECT unnest([TIMESTAMP '294246-01-01', TIMESTAMP '2020-03-04']) AS at").to_arrow_table()
+    graph = relgraph.build_graph(relgraph.connect({"t": frame}, progress=False), progress=False)
+    assert graph.nodes["t"].features is not None
+    assert graph.nodes["t"].features.column("at")[:, 0].tolist() == [9999, 2020]

@@ -66,12 +66,21 @@ def test_sql_reads(db: Database) -> None:
         ("SELEC", "(?s)syntax error.*query: SELEC"),
         ("SELECT CAST(name AS INTEGER) FROM person", "Could not convert"),
         ("SELECT ? + 1", "parameter"),
+        ("WITH x AS (DELETE FROM person RETURNING id) SELECT * FROM x", "only reads, got DELETE in it"),
+        ("SELECT * FROM (WITH x AS (INSERT INTO person VALUES (9, 'z') RETURNING id) FROM x)", "got INSERT in it"),
+        ("WITH x AS (COPY (SELECT 1) TO '/nonexistent/x.csv') SELECT 1", "got COPY in it"),
     ],
 )
 def test_sql_that_does_not_read(db: Database, query: str, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         db.sql(query)
     assert db.num_rows("person") == 3
+
+
+@pytest.mark.parametrize("time", ["", "20200103", float("nan"), None, ["2020-01-03", "2020-01-04"]])
+def test_upto_no_moment(db: Database, time: Any) -> None:
+    with pytest.raises(SchemaError, match="upto: expected one moment such as '2024-01-31'"):
+        db.upto(time)
 
 
 def test_numbered_is_the_order_of_the_source(db: Database) -> None:
@@ -363,3 +372,10 @@ def test_progress_is_shown_on_stderr_only(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == ""
     relgraph.connect(FRAMES, progress=False).close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_select_that_would_delete_leaves_the_rows() -> None:
+    with relgraph.connect({"t": pa.table({"a": [1, 2]})}, progress=False) as db:
+        with pytest.raises(SchemaError, match="read-only"):
+            db.sql("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone")
+        assert db.sql("SELECT count(*) AS n FROM t")["n"].to_pylist() == [2]

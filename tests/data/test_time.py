@@ -108,3 +108,16 @@ def test_format_shows_the_reserved_values() -> None:
         "1970-01-01",
         "2020-01-01 00:00:00.123456",
     ]
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), 1e300])
+def test_numbers_that_are_no_time_are_unknown_and_do_not_change_the_unit(bad: float) -> None:
+    found = to_microseconds([1e9, bad, 2e9], "s").tolist()
+    assert found == [10**15, UNKNOWN, 2 * 10**15]
+    if bad != 1e300:  # a finite one counts for the unit
+        assert to_microseconds([1e9, bad, 2e9]).tolist() == found
+
+
+def test_digits_longer_than_any_number() -> None:
+    with pytest.raises(SchemaError, match="'1111111111111111111111111' is no date"):
+        to_microseconds(["1" * 25, "2020"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import networkx
+import pandas
 import pytest
 import torch
 from torch_geometric.data import HeteroData
@@ -197,3 +199,29 @@ def test_it_prints_itself() -> None:
     assert text.startswith("HeteroGraph(16 nodes, 17 edges)")
     assert "sale -> hall+slot -> shelf: 3" in text
     assert "1 unknown" in text
+
+
+def test_networkx_nodes_that_only_differ_in_type() -> None:
+    found = networkx.DiGraph()
+    found.add_edge(1, "1")
+    with pytest.raises(SchemaError, match="two nodes of type 'node' have the same key as text"):
+        HeteroGraph.from_networkx(found)
+
+
+@pytest.mark.parametrize("entry", ["nodes", "edges", "relations", "schema", "fit_until", "report"])
+def test_a_saved_graph_whose_pointer_lacks_something(tmp_path: Path, entry: str) -> None:
+    pointer = HeteroGraph.from_networkx(networkx.path_graph(3)).save(tmp_path / "g") / "graph.json"
+    content = json.loads(pointer.read_text())
+    del content["meta"][entry]
+    pointer.write_text(json.dumps(content))
+    with pytest.raises(AdapterError, match=rf"g is damaged: .*{entry}.*save the graph again"):
+        HeteroGraph.load(tmp_path / "g")
+
+
+def test_roles_as_a_list_are_those_as_a_tuple() -> None:
+    frames = {"p": pandas.DataFrame({"id": [1, 2]}), "f": pandas.DataFrame({"a": [1], "b": [2]})}
+    keys = {"p": "id", "f": {"foreign_keys": {"a": "p", "b": "p"}}}
+    graph = relgraph.build_graph(relgraph.connect(frames, keys=keys, progress=False), progress=False)
+    given: Any = {"f": ["b", "a"]}  # as a JSON file has it
+    assert graph.statements(roles=given).labels(0) == ("p:2", "f", "p:1")
+    assert graph.statements(roles=given) is graph.statements(roles={"f": ("b", "a")})
