@@ -50,9 +50,11 @@ class DuckDBSource(QuerySource):
     @staticmethod
     def matches(source: object) -> bool:
         """Whether it is named like a DuckDB file or is one."""
-        path = as_path(source, "duckdb")
+        if isinstance(source, str) and source.startswith("duckdb:"):
+            return True
+        path = as_path(source)
         if path is None:
-            return isinstance(source, str) and source.startswith("duckdb:")
+            return False
         return path.suffix == ".duckdb" or has_magic(path, b"DUCK", 8)
 
     def views(self) -> list[TableSchema]:

@@ -87,13 +87,18 @@ class FolderSource(QuerySource):
 def _files(path: Path) -> dict[str, Path]:
     found = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
     files: dict[str, Path] = {}
+    taken: dict[str, Path] = {}  # the engine that reads them is blind to case
     for file in found:
         suffix = _suffix(file)
         if suffix is None or file.name.startswith("."):
             continue
         name = file.name[: -len(suffix)]
-        if name in files:
-            raise AdapterError(f"{files[name].name} and {file.name} in {path} would both be table {name!r}")
+        other = taken.setdefault(name.casefold(), file)
+        if other is not file:
+            raise AdapterError(
+                f"{other.name} and {file.name} in {path} would both be table {name!r}, upper and lower case being the "
+                "same; rename one"
+            )
         files[name] = file
     if not files:
         raise AdapterError(f"there is no table in {path}; expected files ending in {', '.join(_ALL_SUFFIXES)}")

@@ -37,6 +37,8 @@ class FramesSource(QuerySource):
         for name in source:
             if not isinstance(name, str) or not name:
                 raise AdapterError(f"{name!r} cannot name a table; the frames' names must be text")
+        if len({name.casefold() for name in source}) < len(source):
+            raise AdapterError(f"two frames' names differ only in case: {', '.join(sorted(source))}; rename one")
         self._frames = {name: _as_arrow(name, frame) for name, frame in source.items()}
         super().__init__("frames in memory", tables)
         for index, (name, frame) in enumerate(self._frames.items()):

@@ -30,6 +30,8 @@ class QuerySource:
     """
 
     def __init__(self, name: str, tables: Sequence[str] | Mapping[str, str | None] | None) -> None:
+        if tables is not None and not isinstance(tables, str | Sequence | Mapping):
+            raise SchemaError(f"tables: expected names or a mapping from names to SQL, got {tables!r}")
         self.name = name
         self.notes: list[str] = []
         self._tables = tables
@@ -55,7 +57,9 @@ class QuerySource:
         for name, query in self._tables.items():
             if query is None and name not in views:
                 raise SchemaError(f"tables[{name!r}] is None, but there is no {name!r}; there are: {', '.join(views)}")
-            tables.append(self._described(TableSchema(name, ()) if query else views[name], query))
+            if query is not None:
+                self._require_select(name, query)
+            tables.append(self._described(views[name] if query is None else TableSchema(name, ()), query))
         return Schema(tuple(tables))
 
     def read(self, schema: Schema) -> Iterator[TableBatches]:
@@ -79,6 +83,16 @@ class QuerySource:
     def close(self) -> None:
         """Close the private engine."""
         self._engine.close()
+
+    def _require_select(self, table: str, query: str) -> None:
+        import duckdb
+
+        try:
+            statements = self._engine.extract_statements(query)
+        except (duckdb.Error, TypeError):
+            return  # said better when it runs
+        if len(statements) != 1:
+            raise SchemaError(f"tables[{table!r}]: expected one SELECT, got {len(statements)} statements: {query}")
 
     def _described(self, table: TableSchema, query: str | None) -> TableSchema:
         rows = self._run(table.name, f"DESCRIBE {query or 'SELECT * FROM ' + quote(table.name)}").fetchall()

@@ -168,8 +168,11 @@ def _engine(source: str) -> sqlalchemy.Engine:
         return sqlalchemy.create_engine(url)
     except ImportError as error:
         missing = error.name or str(error)
-        package = _EXTRAS.get(dialect, missing)
-        message = f"{name} needs the driver {missing!r}, which is not installed: pip install '{package}'"
+        extra = _EXTRAS.get(dialect)
+        remedy = f"pip install '{extra or missing}'"
+        if extra is not None and url.drivername not in _DRIVERS.values():
+            remedy = f"install it, or {remedy} and write {dialect}://..."  # the extra brings another driver
+        message = f"{name} needs the driver {missing!r}, which is not installed: {remedy}"
     except (sqlalchemy.exc.SQLAlchemyError, ValueError, TypeError) as error:
         message = (
             f"{name} is no URL that SQLAlchemy takes: {without_secrets(str(error), source)}; expected "

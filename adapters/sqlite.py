@@ -64,9 +64,11 @@ class SQLiteSource:
     @staticmethod
     def matches(source: object) -> bool:
         """Whether it is named like a SQLite file or is one."""
-        path = as_path(source, "sqlite")
+        if isinstance(source, str) and source.startswith("sqlite:"):
+            return True
+        path = as_path(source)
         if path is None:
-            return isinstance(source, str) and source.startswith("sqlite:")
+            return False
         return path.suffix in _SUFFIXES or has_magic(path, b"SQLite format 3\0")
 
     def schema(self) -> Schema:

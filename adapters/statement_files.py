@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -44,6 +44,8 @@ def read_statements(path: str | Path, *, delimiter: str | None = None) -> Statem
             three fields, an empty one, or a qualifier relation without its value; with file and line number.
     """
     path = Path(path)
+    if delimiter is not None and (not isinstance(delimiter, str) or not delimiter):
+        raise AdapterError(f"delimiter: expected text such as a tab or a comma, got {delimiter!r}")
     if path.is_dir():
         return tuple(_numbered([_read_rows(file, delimiter) for file in _files(path)]))
     if not path.exists():
@@ -156,7 +158,7 @@ def _read_csv(path: Path, text: str) -> tuple[list[_Row], list[int]]:
 
 
 def _guess_delimiter(path: Path, text: str) -> str:
-    first = [line for line in text.split("\n", _GUESS_LINES)[:_GUESS_LINES] if line.strip()]
+    first = list(islice((line for line in text.split("\n") if line.strip()), _GUESS_LINES))
     # the one that most lines fit, so that a malformed line is reported as such; of equals the tab
     fitting = {delimiter: sum(line.count(delimiter) >= 2 for line in first) for delimiter in "\t,"}
     best = max(fitting, key=lambda delimiter: fitting[delimiter])

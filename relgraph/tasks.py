@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from relgraph.data.interval import format_interval, interval_sql, parse_interval
-from relgraph.data.sql import quote
-from relgraph.data.time import format_time, time_expression, time_sql, to_microseconds
+from relgraph.data.labels import label_rows, time_quantiles
+from relgraph.data.time import format_time, to_moment
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.metrics import ENTITY_METRICS, LOWER_IS_BETTER, entity_metrics
 
@@ -28,6 +28,7 @@ __all__ = ["EntityTask", "Seeds"]
 Kind = Literal["binary", "regression", "multiclass"]
 Regime = Literal["seed-time", "frozen"]
 Split = Literal["train", "val", "test"]
+_MAX_TIMES = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +103,11 @@ class EntityTask:
     ) -> None:
         _one_of("kind", kind, get_args(Kind))
         _one_of("regime", regime, get_args(Regime))
+        for name, value in (("entity_table", entity_table), ("sql", sql)):
+            if not isinstance(value, str):
+                raise ProtocolError(f"{name}: expected text, got {value!r}")
+        if not isinstance(num_eval_times, int) or isinstance(num_eval_times, bool) or num_eval_times < 1:
+            raise ProtocolError(f"num_eval_times: expected at least 1, a whole number, got {num_eval_times!r}")
         self.entity_table = entity_table
         self.sql = sql
         self.horizon = parse_interval(horizon, "horizon")
@@ -113,10 +119,8 @@ class EntityTask:
         self.regime: Regime = regime
         self.metric = metric or ENTITY_METRICS[kind][0]
         _one_of("metric", self.metric, ENTITY_METRICS[kind])
-        if num_eval_times < 1:
-            raise ProtocolError(f"num_eval_times: expected at least 1, got {num_eval_times}")
-        self._val_time = None if val_time is None else _moment(val_time)
-        self._test_time = None if test_time is None else _moment(test_time)
+        self._val_time = None if val_time is None else to_moment(val_time, "val_time")
+        self._test_time = None if test_time is None else to_moment(test_time, "test_time")
         if self._val_time is not None and self._test_time is not None and self._val_time >= self._test_time:
             raise ProtocolError(
                 f"val_time must be before test_time, got {format_time(self._val_time)} "
@@ -163,7 +167,7 @@ class EntityTask:
         """
         if self._val_time is not None and self._test_time is not None:
             return self
-        val, test = _quantiles(db, (0.8, 0.9))
+        val, test = time_quantiles(db, (0.8, 0.9))
         settings = self.to_dict()
         settings["val_time"] = val if self._val_time is None else self._val_time
         settings["test_time"] = test if self._test_time is None else self._test_time
@@ -182,9 +186,15 @@ class EntityTask:
             ProtocolError: If the split is unknown, or the task's times are not set.
         """
         _one_of("split", split, get_args(Split))
-        first, last = _quantiles(db, (0.0, 1.0))
+        first, last = time_quantiles(db, (0.0, 1.0))
         if split == "train":
             count = max((self.val_time - first) // self.horizon, 0)
+            if count > _MAX_TIMES:
+                raise ProtocolError(
+                    f"a horizon of {format_interval(self.horizon)} makes {count:,} training times between "
+                    f"{format_time(first)} and {format_time(self.val_time)}, more than {_MAX_TIMES:,}; "
+                    "choose a longer horizon"
+                )
             return self.val_time - self.horizon * torch.arange(count, 0, -1)
         start, end = (self.val_time, self.test_time) if split == "val" else (self.test_time, last)
         count = min(max((end - start) // self.horizon, 0), self.num_eval_times)
@@ -207,8 +217,8 @@ class EntityTask:
                 f"split {split!r} has no seed time: no label window of {format_interval(self.horizon)} fits "
                 f"({self._where(split)}); choose a shorter horizon or other val_time and test_time"
             )
-        labels = self._labels(db if split == "test" else db.upto(self.test_time), times)
-        return self._to_seeds(self._numbered(db, labels), split, times)
+        visible = db if split == "test" else db.upto(self.test_time)
+        return self._to_seeds(self._rows(db, visible, times), split, times)
 
     def metrics(self, label: Tensor, prediction: Tensor) -> dict[str, float]:
         """Every metric of the task's kind; see :func:`relgraph.metrics.entity_metrics`."""
@@ -249,60 +259,11 @@ class EntityTask:
     def _where(self, split: str) -> str:
         return f"split {split}, val_time {format_time(self.val_time)}, test_time {format_time(self.test_time)}"
 
-    def _key_columns(self, db: Database) -> tuple[str, ...]:
-        """The primary key of the entity table, in the table's names."""
-        key = db.schema[self.entity_table].primary_key
-        if not key:
-            raise SchemaError(
-                f"entity table {self.entity_table!r} has no primary key, so the SQL cannot name its rows; "
-                f"declare one: connect(..., keys={{{self.entity_table!r}: ...}})"
-            )
-        if self.entity_columns and len(self.entity_columns) != len(key):
-            raise SchemaError(f"entity_column: expected {len(key)} columns for key {key}, got {self.entity_columns}")
-        return key
-
-    def _labels(self, db: Database, times: Tensor) -> pyarrow.Table:
-        """What the query gives at those times, its columns named ``k0, k1, ..., time, label``."""
-        key = self._key_columns(db)
-        body = self.sql.strip().rstrip(";").replace("{horizon}", interval_sql(self.horizon))
-        moments = f"SELECT make_timestamp(unnest({times.tolist()}::BIGINT[])) AS timestamp"
-        query = f"WITH timestamps AS ({moments}), __labels AS (\n{body}\n) "
-        found = db.sql(f"{query} SELECT * FROM __labels LIMIT 0")
-        given = {name.casefold(): name for name in found.column_names}
-        names = [*(self.entity_columns or key), self.time_column, self.label_column]
-        missing = [name for name in names if name.casefold() not in given]
-        if missing:
-            raise SchemaError(
-                f"the task's SQL must give the columns {', '.join(map(repr, names))}; it lacks "
-                f"{', '.join(map(repr, missing))} and gives {', '.join(map(repr, found.column_names))}"
-            )
-        as_names = [*(f"k{i}" for i in range(len(key))), "time", "label"]
-        chosen = ", ".join(f"{quote(given[n.casefold()])} AS {a}" for n, a in zip(names, as_names, strict=True))
-        return db.sql(f"{query} SELECT {chosen} FROM __labels")
-
-    def _numbered(self, db: Database, labels: pyarrow.Table) -> pyarrow.Table:
-        """The labels with the row number and the key of each entity in the whole database, NULL where it has none."""
-        key = self._key_columns(db)
-        cursor = db.cursor()
-        try:
-            cursor.register("__labels", labels)
-            types = {name: str(kind) for name, kind, *_ in cursor.execute("DESCRIBE __labels").fetchall()}
-            terms = []
-            for i, name in enumerate(key):
-                ours, theirs = db.schema[self.entity_table].column(name).dtype, types[f"k{i}"]
-                mixed = (ours == "VARCHAR") != (theirs == "VARCHAR")
-                left, right = f"l.k{i}", f"n.{quote(name)}"
-                terms.append(f"CAST({left} AS VARCHAR) = CAST({right} AS VARCHAR)" if mixed else f"{left} = {right}")
-            columns = ", ".join(f"n.{quote(name)}" for name in key)
-            value = "BIGINT" if self.kind == "multiclass" else "DOUBLE"
-            return cursor.sql(
-                f'SELECT n."__row" AS __node, {time_sql("l.time", types["time"])} AS __time, '
-                f"TRY_CAST(l.label AS {value}) AS __label, {columns} "
-                f"FROM __labels l LEFT JOIN ({db.numbered(self.entity_table)}) n ON {' AND '.join(terms)} "
-                "ORDER BY __time, __node"
-            ).to_arrow_table()
-        finally:
-            cursor.close()
+    def _rows(self, db: Database, visible: Database, times: Tensor) -> pyarrow.Table:
+        """What the query gives; see :func:`relgraph.data.labels.label_rows`."""
+        query = self.sql.replace("{horizon}", interval_sql(self.horizon))
+        columns = (self.entity_columns, self.time_column, self.label_column)
+        return label_rows(db, visible, self.entity_table, query, times.tolist(), *columns)
 
     def _to_seeds(self, joined: pyarrow.Table, split: str, times: Tensor) -> Seeds:
         self._check_labels(joined, times)
@@ -317,8 +278,8 @@ class EntityTask:
             node=node,
             time=time,
             label=self._checked(label),
-            keys=known.drop_columns(["__node", "__time", "__label"]),
-            notes=_notes(self.entity_table, len(joined) - len(known), node, time),
+            keys=known.drop_columns(["__node", "__time", "__label", "__early"]),
+            notes=_notes(self.entity_table, len(joined) - len(known), sum(known["__early"].to_pylist()), node, time),
         )
 
     def _check_labels(self, joined: pyarrow.Table, times: Tensor) -> None:
@@ -339,9 +300,10 @@ class EntityTask:
 
     def _checked(self, label: Tensor) -> Tensor:
         if self.kind == "multiclass":
-            if bool((label < 0).any()):
-                raise ProtocolError(f"multiclass labels must be 0, 1, 2, ...; got {int(label.min())}")
-            return label
+            odd = label[(label < 0) | (label != label.round())]
+            if odd.numel():
+                raise ProtocolError(f"multiclass labels must be 0, 1, 2, ...; got {float(odd[0]):g}")
+            return label.to(torch.int64)
         if self.kind == "binary" and not bool(((label == 0) | (label == 1)).all()):
             other = label[(label != 0) & (label != 1)]
             raise ProtocolError(f"binary labels must be 0 or 1; got {other[0].item():g} and {len(other) - 1} more")
@@ -350,36 +312,18 @@ class EntityTask:
         return label
 
 
-def _moment(time: int | str | datetime) -> int:
-    return int(to_microseconds(time, unit="us" if isinstance(time, int) else None))
-
-
 def _one_of(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ProtocolError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 
 
-def _quantiles(db: Database, fractions: Sequence[float]) -> list[int]:
-    """Quantiles of the times of all rows of all tables."""
-    parts = []
-    for table in db.schema:
-        if table.time_column is not None:
-            dtype = table.column(table.time_column).dtype
-            where = f"{table.name}.{table.time_column}"
-            moment = time_expression(db.cursor(), quote(table.name), table.time_column, dtype, where)
-            parts.append(f"SELECT {moment} AS t FROM {quote(table.name)}")
-    if parts:
-        found = db.sql(f"SELECT quantile_disc(t, {list(fractions)}) AS q FROM ({' UNION ALL '.join(parts)})")
-        times: list[int] | None = found["q"][0].as_py()
-        if times is not None:
-            return times
-    raise ProtocolError(
-        f"{db.name}: no row has a time, so nothing can be predicted ahead; name the time columns with times="
-    )
-
-
-def _notes(table: str, dropped: int, node: Tensor, time: Tensor) -> tuple[str, ...]:
+def _notes(table: str, dropped: int, early: int, node: Tensor, time: Tensor) -> tuple[str, ...]:
     notes = []
+    if early:
+        notes.append(
+            f"{early:,} rows of the task's SQL ask about rows of table {table!r} before these exist (their own time is "
+            "later than the timestamp), so the model sees columns from the future: leave them out in the SQL"
+        )
     if dropped:
         notes.append(f"{dropped:,} rows of the task's SQL have a key that table {table!r} does not have: dropped")
     repeated = len(node) - torch.unique(torch.stack([node, time]), dim=1).size(1)

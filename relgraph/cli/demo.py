@@ -29,7 +29,7 @@ def demo(
     relation: Annotated[
         str | None, typer.Option(help="Which facts to predict: a fact table, or TABLE.COLUMN.", show_default=False)
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes of the GNN at most.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes of each GNN at most.")] = 10,
     link_epochs: Annotated[int, typer.Option(min=1, help="Passes of the link predictor at most.")] = 25,
     max_seconds: Annotated[
         float | None, typer.Option(help="Time of each of the two trainings at most.", show_default=False)

@@ -15,7 +15,7 @@ from relgraph.data.graph import EdgeStore, EdgeType, HeteroGraph, NodeStore
 from relgraph.data.keys import Keys, TextColumn
 from relgraph.data.progress import track
 from relgraph.data.schema import ForeignKey, SemanticType, TableSchema
-from relgraph.data.sql import quote
+from relgraph.data.sql import WHOLE_NUMBERS, quote
 from relgraph.data.time import STATIC, UNKNOWN, to_moment
 from relgraph.errors import SchemaError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_graph"]
 
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+_WHOLE = set(WHOLE_NUMBERS) - {"HUGEINT", "UHUGEINT", "UBIGINT"}  # those that fit int64
 
 
 def build_graph(
@@ -166,11 +166,9 @@ def _build_edges(db: Database, table: TableSchema, key: ForeignKey, report: dict
     targets = db.schema.target_columns(key)
     child, parent = f"({db.numbered(table.name)})", f"({db.numbered(key.table)})"
     given = " AND ".join(f"c.{quote(name)} IS NOT NULL" for name in key.columns)
-    pairs = [_equal(db, table, key, name, target) for name, target in zip(key.columns, targets, strict=True)]
-    # a target that stands twice counts once: the first row
-    columns = ", ".join(quote(name) for name in dict.fromkeys(targets))
-    unique = f"(SELECT {columns}, min(__row) AS __row FROM {parent} GROUP BY {columns})"
-    sql = f"SELECT c.__row, p.__row AS v FROM {child} c JOIN {unique} p ON {' AND '.join(pairs)}"
+    # loading made the types comparable, validate_keys made sure that a target stands once
+    pairs = [f"c.{quote(name)} = p.{quote(target)}" for name, target in zip(key.columns, targets, strict=True)]
+    sql = f"SELECT c.__row, p.__row AS v FROM {child} c JOIN {parent} p ON {' AND '.join(pairs)}"
     target = _scatter(db.connection, sql, num_rows, -1)
     source = (target >= 0).nonzero().flatten()
     non_null = db.connection.execute(f"SELECT count(*) FROM {quote(table.name)} c WHERE {given}").fetchall()[0][0]
@@ -182,14 +180,6 @@ def _build_edges(db: Database, table: TableSchema, key: ForeignKey, report: dict
         "targets": num_targets,
     }
     return EdgeStore(torch.stack([source, target[source]]))
-
-
-def _equal(db: Database, table: TableSchema, key: ForeignKey, name: str, target: str) -> str:
-    left, right = f"c.{quote(name)}", f"p.{quote(target)}"
-    types = table.column(name).dtype, db.schema[key.table].column(target).dtype
-    if (types[0] == "VARCHAR") != (types[1] == "VARCHAR"):
-        return f"CAST({left} AS VARCHAR) = CAST({right} AS VARCHAR)"
-    return f"{left} = {right}"
 
 
 def _scatter(connection: Any, sql: str, num_rows: int, missing: int) -> Tensor:

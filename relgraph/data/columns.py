@@ -13,7 +13,7 @@ from torch import Tensor
 
 from relgraph.data.features import Features
 from relgraph.data.schema import ColumnSchema, SemanticType, TableSchema
-from relgraph.data.sql import quote
+from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, quote
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ColumnMeaning", "encode_columns", "understand_columns"]
 
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
+_FRACTIONAL = (*FRACTIONS, "DECIMAL")
 _TIMES = ("DATE", "TIMESTAMP")
 _MAX_CATEGORIES = 1000
 _FEW_NUMBERS = 10
@@ -148,12 +147,12 @@ def _find_type(column: ColumnSchema, profile: _Profile) -> SemanticType:
         return SemanticType.CATEGORICAL
     if dtype.startswith(_TIMES):
         return SemanticType.TIMESTAMP
-    if dtype.startswith(_INTEGERS):
+    if dtype.startswith(WHOLE_NUMBERS):
         if _ID_NAME.search(name):
             few = profile.distinct <= min(_MAX_CATEGORIES, profile.rows // 2)
             return SemanticType.CATEGORICAL if few else SemanticType.IDENTIFIER
         return SemanticType.CATEGORICAL if profile.distinct <= _FEW_NUMBERS else SemanticType.NUMERICAL
-    if dtype.startswith(_FRACTIONS) or dtype.startswith("TIME"):
+    if dtype.startswith(_FRACTIONAL) or dtype.startswith("TIME"):
         return SemanticType.NUMERICAL
     return _find_text_type(profile)
 
@@ -170,7 +169,7 @@ def _find_text_type(profile: _Profile) -> SemanticType:
 
 def _meaning(table: str, column: ColumnSchema, kind: SemanticType, profile: _Profile) -> ColumnMeaning:
     dtype = column.dtype.upper()
-    if kind is SemanticType.NUMERICAL and not dtype.startswith((*_INTEGERS, *_FRACTIONS, "BOOLEAN", "TIME")):
+    if kind is SemanticType.NUMERICAL and not dtype.startswith((*WHOLE_NUMBERS, *_FRACTIONAL, "BOOLEAN", "TIME")):
         raise SchemaError(f"{table}.{column.name} is {dtype} and cannot be numerical")
     if kind is SemanticType.TIMESTAMP and not (dtype.startswith(_TIMES) or profile.dates == profile.rows > 0):
         raise SchemaError(f"{table}.{column.name} is {dtype} and cannot be a timestamp")
@@ -183,7 +182,7 @@ def _meaning(table: str, column: ColumnSchema, kind: SemanticType, profile: _Pro
 
 
 def _unsupported(dtype: str) -> bool:
-    known = (*_INTEGERS, *_FRACTIONS, *_TIMES, "TIME", "BOOLEAN", "ENUM", "VARCHAR", "UUID")
+    known = (*WHOLE_NUMBERS, *_FRACTIONAL, *_TIMES, "TIME", "BOOLEAN", "ENUM", "VARCHAR", "UUID")
     return not dtype.upper().startswith(known) or dtype.endswith("]")
 
 

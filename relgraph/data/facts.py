@@ -68,7 +68,7 @@ def fact_tables(schema: Schema) -> tuple[str, ...]:
 
 
 def graph_statements(
-    graph: HeteroGraph, form: Literal["hyper", "triples"], roles: Mapping[str, tuple[str, str]]
+    graph: HeteroGraph, form: Literal["hyper", "triples"], roles: Mapping[str, tuple[str, ...]]
 ) -> Statements:
     """The facts of a graph; see :meth:`HeteroGraph.statements`.
 
@@ -94,7 +94,7 @@ def graph_statements(
 class _Collector:
     """Gathers statements of a database graph block by block: keys of plain tables, then fact tables."""
 
-    def __init__(self, graph: HeteroGraph, facts: Sequence[str], roles: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, graph: HeteroGraph, facts: Sequence[str], roles: Mapping[str, tuple[str, ...]]) -> None:
         self.graph, self.facts, self.roles = graph, facts, roles
         self.offsets: dict[str, int] = {}
         self.blocks: list[tuple[str, Keys | Sequence[str] | None, int]] = []
@@ -144,7 +144,8 @@ class _Collector:
         row = store.edge_index[0]
         relation = torch.full_like(row, self._relation(self._key_relation(source, name, target)))
         head, tail = row + self.offsets[source], store.edge_index[1] + self.offsets[target]
-        self.parts.append((head, relation, tail, self._row_time(source, row), Qualifiers.empty(row.numel())))
+        time = self._time(source, row, [(target, store.edge_index[1])])
+        self.parts.append((head, relation, tail, time, Qualifiers.empty(row.numel())))
         missing = self.graph.nodes[source].num_nodes - row.numel()
         if missing:
             self.dropped.append((f"{source}.{name}", missing))
@@ -166,7 +167,8 @@ class _Collector:
         pairs = [(self._key_relation(*t), targets[t][rows]) for t in edge_types[2:]]
         pairs += self._literals(table, rows)
         qualifiers = self._pack(pairs, rows.numel())
-        self.parts.append((head[rows], relation, tail[rows], self._row_time(table, rows), qualifiers))
+        ends = [(t[2], targets[t][rows] - self.offsets[t[2]]) for t in edge_types[:2]]
+        self.parts.append((head[rows], relation, tail[rows], self._time(table, rows, ends), qualifiers))
 
     def _key_relation(self, table: str, name: str, target: str) -> str:
         # one column may refer to two tables; only then is the target part of the name
@@ -204,9 +206,16 @@ class _Collector:
         ptr = torch.cat([torch.zeros(1, dtype=torch.int64), present.sum(1).cumsum(0)])
         return Qualifiers(ptr, relation.expand_as(entity)[present], entity[present])
 
-    def _row_time(self, table: str, rows: Tensor) -> Tensor:
+    def _time(self, table: str, rows: Tensor, ends: Sequence[tuple[str, Tensor]]) -> Tensor:
+        """When rows happened; a row of a table without time is not known before what it connects."""
         time = self.graph.nodes[table].time
-        return torch.full_like(rows, STATIC) if time is None else time[rows]
+        if time is not None:
+            return time[rows]
+        latest = torch.full_like(rows, STATIC)
+        for name, index in ends:
+            end = self.graph.nodes[name].time
+            latest = latest if end is None else torch.maximum(latest, end[index])
+        return latest
 
 
 def _plain_statements(graph: HeteroGraph) -> Statements:

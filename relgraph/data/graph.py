@@ -290,6 +290,8 @@ class HeteroGraph:
     ) -> Statements:
         """The graph as facts; built on first use and kept.
 
+        A statement has the time of its row; where the row's table has no time column, the later time of head and tail.
+
         Args:
             form: ``"hyper"`` makes each row of a fact table (two or more foreign keys, nothing refers to it) one
                 statement with qualifiers; ``"triples"`` makes every foreign key a triple ``table.column``.

@@ -9,6 +9,7 @@ from relgraph.errors import ProtocolError
 
 __all__ = ["format_interval", "interval_sql", "parse_interval"]
 
+_LONGEST = 10_000 * 365 * 86_400_000_000
 _SECONDS = {
     "w|weeks?": 604_800,
     "d|days?": 86_400,
@@ -43,8 +44,8 @@ def parse_interval(value: str | timedelta, what: str = "interval") -> int:
                 f"got {value!r} (months and years have no fixed length)"
             )
         length = round(float(match[1]) * seconds * 1_000_000)
-    if length <= 0:
-        raise ProtocolError(f"{what}: expected more than nothing, got {value!r}")
+    if not 0 < length <= _LONGEST:
+        raise ProtocolError(f"{what}: expected more than nothing and less than 10,000 years, got {value!r}")
     return length
 
 

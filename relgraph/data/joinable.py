@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from relgraph.data.schema import Schema
-from relgraph.data.sql import quote
+from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["joinable"]
 
 _Column = tuple[str, str]  # table, column
-_FLOATS = ("FLOAT", "DOUBLE")
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 
 
 def joinable(connection: duckdb.DuckDBPyConnection, schema: Schema, notes: list[str]) -> Schema:
@@ -37,7 +35,7 @@ def joinable(connection: duckdb.DuckDBPyConnection, schema: Schema, notes: list[
     for group in _groups(schema):
         filled = [column for column in group if _has_values(connection, column)]
         for column in filled:
-            if types[column] in _FLOATS and _is_whole(connection, column):
+            if types[column] in FRACTIONS and _is_whole(connection, column):
                 _cast(connection, column, "BIGINT", types)
         families = {_family(types[column]) for column in filled}
         if len(families) > 1:
@@ -78,7 +76,7 @@ def _groups(schema: Schema) -> list[list[_Column]]:
 
 
 def _family(dtype: str) -> str:
-    if dtype in _NUMBERS or dtype in _FLOATS or dtype.startswith("DECIMAL"):
+    if dtype in WHOLE_NUMBERS or dtype in FRACTIONS or dtype.startswith("DECIMAL"):
         return "number"
     return "time" if dtype.startswith(("DATE", "TIMESTAMP")) else dtype
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,10 +38,16 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
             data[name].tf = node.tf
             data[name].col_stats = node.col_stats
     for edge_type, edge in graph.edges.items():
+        if reverse and reverse_type(edge_type) in graph.edges:
+            raise SchemaError(
+                f"edge types {edge_type} and {reverse_type(edge_type)} are both stored, so the second cannot also name "
+                "the reverse of the first; rename one, or use reverse=False"
+            )
         _fill(data[edge_type], edge.edge_index, edge)
         if reverse:
             _fill(data[reverse_type(edge_type)], edge.edge_index.flip(0), edge)
     data.relgraph = {
+        "edge_types": list(graph.edges),
         "relations": graph.relations,
         "schema": graph.schema,
         "fit_until": graph.fit_until,
@@ -71,12 +77,10 @@ def from_hetero_data(data: HeteroData) -> HeteroGraph:
     ours: Mapping[str, Any] = getattr(data, "relgraph", {})
     left_out: dict[str, list[str]] = {}
     nodes = {name: _node_store(data, name, left_out) for name in data.node_types}
-    forward = set(data.edge_types)
+    given = list(data.edge_types)
+    stored = [t for t in ours.get("edge_types", ()) if t in given] or [t for t in given if not _is_reverse(t, given)]
     edges: dict[EdgeType, EdgeStore] = {}
-    for edge_type in data.edge_types:
-        source, name, target = edge_type
-        if name.startswith(_REVERSE) and (target, name.removeprefix(_REVERSE), source) in forward:
-            continue
+    for edge_type in stored:
         store = data[edge_type]
         if "edge_index" not in store:
             raise SchemaError(f"edge type {edge_type} has no edge_index; convert SparseTensors to edge_index first")
@@ -92,6 +96,11 @@ def from_hetero_data(data: HeteroData) -> HeteroGraph:
         num_main_entities=ours.get("num_main_entities"),
         report=report,
     )
+
+
+def _is_reverse(edge_type: EdgeType, given: Sequence[EdgeType]) -> bool:
+    source, name, target = edge_type
+    return name.startswith(_REVERSE) and (target, name.removeprefix(_REVERSE), source) in given
 
 
 def _node_store(data: HeteroData, name: str, left_out: dict[str, list[str]]) -> NodeStore:

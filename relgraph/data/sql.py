@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 from relgraph.errors import SchemaError
 
-__all__ = ["literal", "quote", "quote_all"]
+__all__ = ["FRACTIONS", "WHOLE_NUMBERS", "literal", "quote", "quote_all"]
+
+WHOLE_NUMBERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"),
+)
+"""DuckDB's integer types, as a schema's ``dtype`` names them."""
+
+FRACTIONS = ("FLOAT", "DOUBLE")
+"""DuckDB's floating-point types; ``DECIMAL(p, s)`` is told by its prefix."""
 
 
 def quote(name: str) -> str:

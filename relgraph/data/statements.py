@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from relgraph.data.time import STATIC
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 
 __all__ = ["Qualifiers", "Statements", "Vocabulary"]
@@ -228,36 +229,40 @@ class Statements:
 
         Args:
             by: ``"random"`` shuffles; ``"time"`` puts the latest statements into test, the ones before into
-                validation; static statements come first, unknown times last; one moment is never cut in two.
-            fractions: Shares of the three parts; must add up to 1.
+                validation; static statements are all for training, unknown times come last; one moment is never cut
+                in two, so a part can be empty.
+            fractions: Shares of the three parts, of the statements that have a time where it is by time; must add up
+                to 1.
             seed: Seed of the shuffle.
 
         Raises:
-            ProtocolError: If the fractions do not add up to 1 or the statements have no time to split by.
+            ProtocolError: If the fractions do not add up to 1 or no statement has a time to split by.
         """
-        if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+        if len(fractions) != 3 or not min(fractions) >= 0 or not abs(sum(fractions) - 1) <= 1e-9:
             raise ProtocolError(f"fractions must be three shares that add up to 1, got {fractions}")
-        first = round(fractions[0] * len(self))
-        second = round((fractions[0] + fractions[1]) * len(self))
         if by == "random":
             order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-            return self.select(order[:first]), self.select(order[first:second]), self.select(order[second:])
-        if by != "time":
+            first, second = _cuts(fractions, len(self))
+        elif by == "time":
+            order, first, second = self._time_order(fractions)
+        else:
             raise ProtocolError(f"split by {by!r}: expected 'random' or 'time'")
-        if self.time is None:
+        parts = order[:first], order[first:second], order[second:]
+        return self.select(parts[0]), self.select(parts[1]), self.select(parts[2])
+
+    def _time_order(self, fractions: tuple[float, float, float]) -> tuple[Tensor, int, int]:
+        """All statements by time and the two places to cut; static ones are all before the first."""
+        if self.time is None or bool((self.time == STATIC).all()):
             raise ProtocolError("split by time: these statements have no time; use by='random'")
         order = self.time.argsort(stable=True)
         ordered = self.time[order]
+        num_static = int((self.time == STATIC).sum())
         # a moment is never cut in two: the boundary moves behind the statements that share its time
-        bounds = [
-            int(torch.searchsorted(ordered, ordered[cut - 1], right=True)) if 0 < cut < len(self) else cut
-            for cut in (first, second)
+        cuts = [
+            int(torch.searchsorted(ordered, ordered[num_static + cut - 1], right=True)) if cut else num_static
+            for cut in _cuts(fractions, len(self) - num_static)
         ]
-        return (
-            self.select(order[: bounds[0]]),
-            self.select(order[bounds[0] : bounds[1]]),
-            self.select(order[bounds[1] :]),
-        )
+        return order, cuts[0], cuts[1]
 
     def labels(self, index: int) -> tuple[str, ...]:
         """One statement in words: head, relation, tail, then qualifier relation and value in turn."""
@@ -288,6 +293,10 @@ def _lookup(index: dict[str, int], label: str, what: str) -> int:
         hint = f"; did you mean {', '.join(map(repr, close))}?" if close else f"; {len(index):,} are known"
         raise SchemaError(f"{what} {label!r} is not in the vocabulary{hint}")
     return number
+
+
+def _cuts(fractions: tuple[float, float, float], count: int) -> tuple[int, int]:
+    return round(fractions[0] * count), round((fractions[0] + fractions[1]) * count)
 
 
 def _ptr(counts: Tensor) -> Tensor:

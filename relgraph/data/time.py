@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from relgraph.data.sql import literal, quote
+from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, literal, quote
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ __all__ = [
 STATIC = -(2**63)
 UNKNOWN = 2**63 - 1
 
-UNIT_NAMES = ("year", "s", "ms", "us", "ns")
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
+UNIT_NAMES = ("year", "yyyymmdd", "s", "ms", "us", "ns")
+_FRACTIONAL = (*FRACTIONS, "DECIMAL")
+_EARLIEST_DAY, _LATEST_DAY = 19_000_101, 21_001_231  # as seconds, a few weeks of 1970
 _LATEST_SECONDS = 100_000_000_000  # year 5138; a larger number is milliseconds, and so on by thousands
 
 
@@ -46,7 +46,8 @@ def time_sql(expression: str, dtype: str, unit: str | None = None) -> str:
     Args:
         expression: SQL of the value.
         dtype: Its DuckDB type.
-        unit: For numbers (and text that holds numbers): ``year``, ``s``, ``ms``, ``us`` or ``ns``.
+        unit: For numbers (and text that holds numbers): ``year``, ``yyyymmdd``, ``s``, ``ms``, ``us``
+            or ``ns``.
 
     Raises:
         SchemaError: If values of this type cannot be a time, or numbers come without a unit.
@@ -62,9 +63,9 @@ def time_sql(expression: str, dtype: str, unit: str | None = None) -> str:
         return f"epoch_us(TRY_CAST(nullif(trim({expression}), '') AS TIMESTAMPTZ))"
     if kind == "VARCHAR":
         return _number_sql(f"TRY_CAST(nullif(trim({expression}), '') AS BIGINT)", unit, whole=True)
-    if kind in _NUMBERS:
+    if kind in WHOLE_NUMBERS:
         return _number_sql(f"TRY_CAST({expression} AS BIGINT)", unit, whole=True)
-    if kind.startswith(_FRACTIONS):
+    if kind.startswith(_FRACTIONAL):
         return _number_sql(f"CAST({expression} AS DOUBLE)", unit, whole=False)
     raise SchemaError(f"a time cannot be read from type {dtype}; expected a date, timestamp, text or number")
 
@@ -74,7 +75,8 @@ def time_expression(
 ) -> str:
     """The SQL of :func:`time_sql` for a column, with the unit of numbers read off the whole column.
 
-    Numbers up to 9999 are years; larger ones are seconds, milliseconds, microseconds or nanoseconds by size.
+    Numbers up to 9999 are years; those that all read as days of 1900 to 2100, like 20240131, are days; larger ones are
+    seconds, milliseconds, microseconds or nanoseconds by size.
 
     Args:
         connection: Where the column is.
@@ -90,9 +92,9 @@ def time_expression(
     name = quote(column)
     kind = dtype.upper()
     try:
-        if unit is None and (kind in _NUMBERS or kind.startswith(_FRACTIONS)):
+        if unit is None and (kind in WHOLE_NUMBERS or kind.startswith(_FRACTIONAL)):
             number = f"CAST({name} AS DOUBLE)"
-            finite = name if kind in _NUMBERS else f"CASE WHEN isfinite({number}) THEN {number} END"
+            finite = name if kind in WHOLE_NUMBERS else f"CASE WHEN isfinite({number}) THEN {number} END"
             unit = _guess_unit(connection, relation, finite)
         elif unit is None and kind == "VARCHAR":
             digits = f"regexp_full_match(trim({name}), '-?[0-9]+')"
@@ -121,7 +123,8 @@ def to_microseconds(values: Any, unit: str | None = None) -> Tensor:
     Args:
         values: One value or a sequence: ``datetime``, ``date``, text, numbers, ``numpy.datetime64``, pandas or Arrow
             arrays, tensors. Missing values become ``UNKNOWN``.
-        unit: What numbers count, ``year``, ``s``, ``ms``, ``us`` or ``ns``; guessed from their size by default.
+        unit: What numbers count, ``year``, ``yyyymmdd``, ``s``, ``ms``, ``us`` or ``ns``; guessed from their size by
+            default.
 
     Returns:
         int64 ``[n]``; ``[]`` for a single value.
@@ -179,7 +182,7 @@ def to_moment(value: Any, what: str) -> int:
         >>> to_moment("1970-01-02", "fit_until")
         86400000000
     """
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
     several = not isinstance(value, str) and hasattr(value, "__len__") and getattr(value, "ndim", 1) > 0
     guessed = isinstance(value, str) and value.strip().isdigit() and len(value.strip()) > 4
@@ -206,6 +209,14 @@ def _guess_unit(connection: duckdb.DuckDBPyConnection, relation: str, value: str
         return "s"
     if low >= 1 and high <= 9999:
         return "year"
+    if (
+        low >= _EARLIEST_DAY
+        and high <= _LATEST_DAY
+        and not connection.execute(
+            f"SELECT 1 FROM {relation} WHERE {value} IS NOT NULL AND {_day_sql(value)} IS NULL LIMIT 1"
+        ).fetchall()
+    ):
+        return "yyyymmdd"
     size = max(abs(low), abs(high))
     for power, unit in enumerate(("s", "ms", "us")):
         if size < _LATEST_SECONDS * 1000**power:
@@ -213,9 +224,15 @@ def _guess_unit(connection: duckdb.DuckDBPyConnection, relation: str, value: str
     return "ns"
 
 
+def _day_sql(value: str) -> str:
+    return f"try_strptime(CAST(CAST({value} AS BIGINT) AS VARCHAR), '%Y%m%d')"
+
+
 def _number_sql(value: str, unit: str | None, whole: bool) -> str:
     if unit == "year":
         return f"epoch_us(make_timestamp(TRY_CAST({value} AS BIGINT), 1, 1, 0, 0, 0))"
+    if unit == "yyyymmdd":
+        return f"epoch_us({_day_sql(value)})"
     if unit in ("s", "ms", "us"):
         factor = {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
         return f"({value} * {factor})" if whole else f"TRY_CAST(round({value} * {factor}) AS BIGINT)"

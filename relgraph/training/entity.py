@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,6 +95,8 @@ def fit(
     if hops != {layers}:
         raise ProtocolError(f"num_neighbors: expected one fan-out for each of {layers} layers, got {sorted(hops)}")
     train, valid = task.seeds(db, "train"), task.seeds(db, "val")
+    if progress:
+        sys.stderr.writelines(f"{note}\n" for note in dict.fromkeys((*train.notes, *valid.notes)))
     settings: dict[str, Any] = {
         "channels": channels,
         "layers": layers,

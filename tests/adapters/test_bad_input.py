@@ -236,3 +236,52 @@ def test_sql_over_tables_of_a_server(tmp_path: Path) -> None:
 def test_every_error_is_ours() -> None:
     assert issubclass(AdapterError, RelGraphError)
     assert issubclass(SchemaError, RelGraphError)
+
+
+@pytest.mark.parametrize("target", [("p", 5), ("p", None), ("p", [1])])
+def test_a_key_that_refers_to_no_column_name(target: Any) -> None:
+    frames = {"p": pd.DataFrame({"id": [1]}), "c": pd.DataFrame({"k": [1]})}
+    with pytest.raises(SchemaError, match=r"keys\['c'\]\['foreign_keys'\]\['k'\] is .*expected a table name or"):
+        connect(frames, keys={"p": "id", "c": {"foreign_keys": {"k": target}}})
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (5, "tables: expected names or a mapping"),
+        ({"a": "SELECT 1; SELECT 2"}, "expected one SELECT, got 2 statements"),
+        ({"a": ""}, "expected one SELECT, got 0 statements"),
+    ],
+)
+def test_tables_that_are_none(tables: Any, message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        connect({"p": pd.DataFrame({"id": [1]})}, tables=tables)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///shop", "duckdb:///shop", "sqlite:///"])
+def test_a_missing_file_without_suffix_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AdapterError, match=r"there is no file|is a folder"):
+        connect(url)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_driver_than_the_one_of_our_extra() -> None:
+    pytest.importorskip("sqlalchemy")
+    try:
+        import MySQLdb  # noqa: F401
+    except ImportError:
+        with pytest.raises(
+            AdapterError, match=r"'MySQLdb', which is not installed: install it, or pip install .*mysql"
+        ):
+            connect("mysql+mysqldb://me:secret@host/shop")
+
+
+def test_tables_whose_names_differ_only_in_case(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1]})
+    with pytest.raises(AdapterError, match="differ only in case: P, p; rename one"):
+        connect({"P": frame, "p": frame})
+    csv_file(tmp_path, "x\n1\n", "P.csv")
+    csv_file(tmp_path, "y\n2\n", "p.csv")
+    with pytest.raises(AdapterError, match=r"P\.csv and p\.csv .* rename one"):
+        connect(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -205,3 +206,16 @@ def test_wd50k_round_trips(data_dir: Path, tmp_path: Path) -> None:
     for part, name in zip(read_folder(source), ("train", "valid", "test"), strict=True):
         write_statements(part, tmp_path / f"{name}.txt", ",")
         assert (tmp_path / f"{name}.txt").read_text().splitlines() == (source / f"{name}.txt").read_text().splitlines()
+
+
+def test_blank_lines_before_the_first_statement(tmp_path: Path) -> None:
+    path = tmp_path / "facts.txt"
+    path.write_text("\n" * 30 + "a\tr\tb\n")
+    with pytest.raises(AdapterError, match=r"facts\.txt, line 1: expected head, relation and tail between tabs, got 0"):
+        read_statements(path)
+
+
+@pytest.mark.parametrize("delimiter", ["", 3])
+def test_a_delimiter_that_is_none(tmp_path: Path, delimiter: Any) -> None:
+    with pytest.raises(AdapterError, match="delimiter: expected text such as a tab"):
+        read_statements(tmp_path, delimiter=delimiter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -20,7 +21,7 @@ def graph() -> relgraph.HeteroGraph:
     return relgraph.build_graph(shop(), progress=False)
 
 
-def words(statements: Statements) -> list[tuple[str, ...]]:
+def words_of(statements: Statements) -> list[tuple[str, ...]]:
     return [statements.labels(i) for i in range(len(statements))]
 
 
@@ -28,7 +29,7 @@ def test_rows_of_a_fact_table_are_statements_with_qualifiers(graph: relgraph.Het
     assert graph.schema is not None
     assert fact_tables(graph.schema) == ("sale",)
     statements = graph.statements()
-    assert words(statements) == [
+    assert words_of(statements) == [
         ("person:10", "person.country", "country:FR"),
         ("person:20", "person.country", "country:DE"),
         ("person:20", "person.boss", "person:10"),
@@ -51,9 +52,33 @@ def test_rows_of_a_fact_table_are_statements_with_qualifiers(graph: relgraph.Het
     assert graph.statements() is statements
 
 
+def test_a_row_without_time_is_not_known_before_what_it_connects() -> None:
+    frames = {
+        "invoice": pd.DataFrame({"id": [1, 2], "day": pd.to_datetime(["2020-01-01", "2020-03-01"])}),
+        "track": pd.DataFrame({"id": [5], "released": pd.to_datetime(["2020-02-01"])}),
+        "line": pd.DataFrame({"invoice": [1, 2], "track": [5, 5]}),
+        "note": pd.DataFrame({"invoice": [2]}),
+    }
+    keys = {
+        "invoice": "id",
+        "track": "id",
+        "line": {"foreign_keys": {"invoice": "invoice", "track": "track"}},
+        "note": {"foreign_keys": {"invoice": "invoice"}},
+    }
+    db = relgraph.connect(frames, keys=keys, times={"invoice": "day", "track": "released"}, progress=False)
+    statements = relgraph.build_graph(db, progress=False).statements()
+    assert [words[:3] for words in words_of(statements)] == [
+        ("note:0", "note.invoice", "invoice:2"),
+        ("invoice:1", "line", "track:5"),
+        ("invoice:2", "line", "track:5"),
+    ]
+    assert statements.time is not None
+    assert statements.time.tolist() == [int(to_microseconds(f"2020-0{month}-01")) for month in (3, 2, 3)]
+
+
 def test_roles_choose_head_and_tail(graph: relgraph.HeteroGraph) -> None:
     statements = graph.statements(roles={"sale": ("hall+slot", "buyer")})
-    assert words(statements)[6:] == [
+    assert words_of(statements)[6:] == [
         ('shelf:["a", 2]', "sale", "person:20", "sale.seller", "person:10", "sale.kind", "sale.kind=cash"),
         ('shelf:["b", 1]', "sale", "person:10", "sale.seller", "person:40", "sale.kind", "sale.kind=card"),
     ]
@@ -68,7 +93,7 @@ def test_triples_make_every_key_a_fact_and_every_row_an_entity(graph: relgraph.H
     assert len(statements) == graph.num_edges
     assert statements.num_entities == graph.num_nodes
     assert statements.qualifiers is None
-    assert ("sale:1", "sale.seller", "person:40") in words(statements)
+    assert ("sale:1", "sale.seller", "person:40") in words_of(statements)
     assert list(statements.vocabulary.relations) == [f"{t[0]}.{t[1]}" for t in graph.edges if t[0] != "empty"] + [
         "empty.person"
     ]
@@ -86,12 +111,12 @@ def test_facts_become_a_graph_and_come_back_with_their_numbers(tmp_path: Path) -
     assert graph.edge_types == [("entity", name, "entity") for name in ("likes", "when", "gave")]
     back = graph.statements()
     assert back.vocabulary == vocabulary
-    assert sorted(words(back)) == sorted(words(facts))
+    assert sorted(words_of(back)) == sorted(words_of(facts))
     data = graph.to_data()
     assert data.edge_type.tolist() == [0, 0, 2]
     assert data.edge_types == ["likes", "when", "gave"]
     again = relgraph.HeteroGraph.load(graph.save(tmp_path / "g")).statements()
-    assert words(again) == words(back)
+    assert words_of(again) == words_of(back)
     assert again.vocabulary == vocabulary
 
 

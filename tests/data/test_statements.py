@@ -56,6 +56,15 @@ def test_split_by_time_puts_the_latest_last_and_cuts_no_moment_in_two() -> None:
     assert [sorted(part.head.tolist()) for part in parts] == [[1, 2, 3, 4], [6, 7], [0, 5, 8, 9]]
 
 
+def test_split_by_time_keeps_static_statements_for_training() -> None:
+    time = torch.tensor([STATIC] * 6 + [3, 1, 2, 4])
+    index = torch.arange(10)
+    parts = Statements(index, index * 0, index, Vocabulary([str(i) for i in range(10)], ["r"]), time).split(
+        "time", (0.5, 0.25, 0.25)
+    )
+    assert [part.head.tolist() for part in parts] == [[0, 1, 2, 3, 4, 5, 7, 8], [6], [9]]
+
+
 def test_random_split_is_a_partition_and_repeats_with_its_seed() -> None:
     index = torch.arange(50)
     whole = Statements(index, index * 0, index, Vocabulary([str(i) for i in range(50)], ["r"]))
@@ -69,8 +78,11 @@ def test_random_split_is_a_partition_and_repeats_with_its_seed() -> None:
 def test_impossible_splits_say_why() -> None:
     with pytest.raises(ProtocolError, match="no time"):
         facts().split("time")
-    with pytest.raises(ProtocolError, match="add up to 1"):
-        facts().split(fractions=(0.5, 0.1, 0.1))
+    with pytest.raises(ProtocolError, match="no time"):
+        facts(torch.full((3,), STATIC)).split("time")
+    for fractions in ((0.5, 0.1, 0.1), (float("nan"), 0.5, 0.5), (-0.5, 1.0, 0.5)):
+        with pytest.raises(ProtocolError, match="add up to 1"):
+            facts().split(fractions=fractions)
 
 
 def test_unknown_labels_name_close_ones() -> None:

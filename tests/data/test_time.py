@@ -54,6 +54,9 @@ def test_dates_texts_and_fractions() -> None:
         (MOMENT * 1000 + 999, MOMENT),
         ("2020", 1_577_836_800_000_000),
         ("1577836800", 1_577_836_800_000_000),
+        (20200101, 1_577_836_800_000_000),
+        ("20200101", 1_577_836_800_000_000),
+        (20_201_301, 20_201_301_000_000),  # no day: seconds
     ],
 )
 def test_numbers_are_read_by_their_size(value: int | str, expected: int) -> None:

@@ -225,3 +225,12 @@ def test_roles_as_a_list_are_those_as_a_tuple() -> None:
     given: Any = {"f": ["b", "a"]}  # as a JSON file has it
     assert graph.statements(roles=given).labels(0) == ("p:2", "f", "p:1")
     assert graph.statements(roles=given) is graph.statements(roles={"f": ("b", "a")})
+
+
+def test_an_edge_type_that_is_named_like_a_reverse_is_not_lost() -> None:
+    index = torch.tensor([[0], [0]])
+    both = {("a", "k", "b"): EdgeStore(index), ("b", "rev_k", "a"): EdgeStore(index)}
+    graph = HeteroGraph({"a": NodeStore(1), "b": NodeStore(1)}, both)
+    with pytest.raises(SchemaError, match="both stored"):
+        graph.to_hetero_data()
+    assert HeteroGraph.from_hetero_data(graph.to_hetero_data(reverse=False)).edge_types == list(both)
