@@ -30,8 +30,6 @@ class QuerySource:
     """
 
     def __init__(self, name: str, tables: Sequence[str] | Mapping[str, str | None] | None) -> None:
-        if tables is not None and not isinstance(tables, str | Sequence | Mapping):
-            raise SchemaError(f"tables: expected names or a mapping from names to SQL, got {tables!r}")
         self.name = name
         self.notes: list[str] = []
         self._tables = tables
@@ -45,12 +43,12 @@ class QuerySource:
         """A message of DuckDB about reading a view, in words that name file and line."""
         return f"{self.name}: table {table!r} cannot be read: {message}"
 
-    def schema(self) -> Schema:
+    def schema(self) -> tuple[TableSchema, ...]:
         """Tables with the types DuckDB sees; SQL tables have no declared keys."""
         views = {view.name: view for view in self.views()}
         if not isinstance(self._tables, Mapping):
-            schema = Schema(tuple(self._described(view, None) for view in views.values()))
-            chosen, notes = select_tables(schema, self._tables)
+            found = [self._described(view, None) for view in views.values()]
+            chosen, notes = select_tables(found, self._tables)
             self.notes += notes
             return chosen
         tables = []
@@ -60,7 +58,7 @@ class QuerySource:
             if query is not None:
                 self._require_select(name, query)
             tables.append(self._described(views[name] if query is None else TableSchema(name, ()), query))
-        return Schema(tuple(tables))
+        return tuple(tables)
 
     def read(self, schema: Schema) -> Iterator[TableBatches]:
         """Every table of the schema as Arrow batches."""

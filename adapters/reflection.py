@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from relgraph.data.schema import ColumnSchema, ForeignKey, Schema, TableSchema
+from relgraph.data.schema import ColumnSchema, ForeignKey, TableSchema
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["reflect"]
 
 
-def reflect(connection: sqlalchemy.Connection, leave_out: Sequence[str] = ()) -> tuple[Schema, list[str]]:
+def reflect(connection: sqlalchemy.Connection, leave_out: Sequence[str] = ()) -> tuple[list[TableSchema], list[str]]:
     """The tables of the default schema, without views, in the order of their names.
 
     Args:
@@ -22,11 +22,8 @@ def reflect(connection: sqlalchemy.Connection, leave_out: Sequence[str] = ()) ->
         leave_out: Names of tables that are none of the user's.
 
     Returns:
-        The schema and notes on keys that were left out. A column's ``dtype`` is ``DATE`` or ``TIMESTAMP`` where it is
-        declared as one and empty elsewhere.
-
-    Raises:
-        SchemaError: If a foreign key refers to a table or column that does not exist.
+        The tables and notes on keys that were left out. A column's ``dtype`` is ``DATE`` or ``TIMESTAMP`` where it is
+        declared as one and empty elsewhere. A foreign key may refer to a table or column that does not exist.
     """
     import sqlalchemy
     from sqlalchemy.engine.reflection import ObjectKind
@@ -52,7 +49,7 @@ def reflect(connection: sqlalchemy.Connection, leave_out: Sequence[str] = ()) ->
                 _foreign_keys(name, foreign.get(name, ()), names, notes),
             )
         )
-    return Schema(tuple(tables)), notes
+    return tables, notes
 
 
 def _foreign_keys(

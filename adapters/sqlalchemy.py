@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from relgraph.adapters.reflection import reflect
-from relgraph.adapters.urls import is_url, masked, without_secrets
+from relgraph.adapters.urls import as_path, existing, is_url, masked, without_secrets
 from relgraph.adapters.values import ValueKind, value_kind
 from relgraph.data.schema import Schema, TableSchema
 from relgraph.data.source import TableBatches, select_tables
@@ -39,7 +41,8 @@ class SQLAlchemySource:
         tables: Names of the tables to read; all by default.
 
     Raises:
-        AdapterError: If the dialect is unknown, its driver is not installed, or the URL is malformed.
+        AdapterError: If the dialect is unknown, its driver is not installed, the URL is malformed, or names a SQLite
+            file that does not exist.
     """
 
     understands = "a database URL such as postgresql://host/shop, mysql://host/shop or any other that SQLAlchemy knows"
@@ -61,19 +64,19 @@ class SQLAlchemySource:
         """Whether it is a URL of a dialect that is there."""
         return isinstance(source, str) and is_url(source) and _knows(source)
 
-    def schema(self) -> Schema:
+    def schema(self) -> tuple[TableSchema, ...]:
         """Tables, columns, primary and foreign keys by reflection."""
         import sqlalchemy
 
         try:
             with self._engine.connect() as connection:
-                schema, notes = reflect(connection)
+                found, notes = reflect(connection)
         except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             message = self._message(error)
         else:
-            schema, dropped = select_tables(schema, self._tables)
+            chosen, dropped = select_tables(found, self._tables)
             self.notes += notes + dropped
-            return schema
+            return chosen
         raise AdapterError(f"{self.name} cannot be read: {message}")
 
     def read(self, schema: Schema) -> Iterator[TableBatches]:
@@ -157,6 +160,17 @@ def _knows(source: str) -> bool:
     return True
 
 
+def _require_file(url: sqlalchemy.URL, name: str) -> None:
+    """Every driver of SQLite makes a file that is missing."""
+    database = url.database or ":memory:"
+    if "uri" in url.query and database.startswith("file:"):
+        database = unquote(urlsplit(database).path)
+    path = None if database == ":memory:" else as_path(Path(database))
+    if path is None:
+        raise AdapterError(f"{name} names no SQLite file; expected {url.drivername}:///path")
+    existing(path, "a SQLite file")
+
+
 def _engine(source: str) -> sqlalchemy.Engine:
     import sqlalchemy
 
@@ -165,6 +179,8 @@ def _engine(source: str) -> sqlalchemy.Engine:
         url = sqlalchemy.make_url(source)
         url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
         dialect = url.get_backend_name()
+        if dialect == "sqlite":
+            _require_file(url, name)
         return sqlalchemy.create_engine(url)
     except ImportError as error:
         missing = error.name or str(error)

@@ -71,7 +71,7 @@ class SQLiteSource:
             return False
         return path.suffix in _SUFFIXES or has_magic(path, b"SQLite format 3\0")
 
-    def schema(self) -> Schema:
+    def schema(self) -> tuple[TableSchema, ...]:
         """Tables, columns, primary and foreign keys as declared."""
         import sqlalchemy
 
@@ -84,13 +84,13 @@ class SQLiteSource:
         self.notes += [f"virtual table {name!r} left out" for name in sorted(hidden)]
         try:
             with engine.connect() as connection:
-                schema, notes = reflect(connection, hidden)
+                found, notes = reflect(connection, hidden)
         except sqlalchemy.exc.DatabaseError as error:
             message = str(error.orig)
         else:
-            schema, dropped = select_tables(schema, self._tables)
+            chosen, dropped = select_tables(found, self._tables)
             self.notes += notes + dropped
-            return schema
+            return chosen
         raise AdapterError(f"{self._path} cannot be read: {message}")
 
     def read(self, schema: Schema) -> Iterator[TableBatches]:

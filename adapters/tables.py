@@ -14,7 +14,7 @@ from relgraph.adapters.sqlite import SQLiteSource
 from relgraph.adapters.urls import as_path, masked
 from relgraph.data.database import Database
 from relgraph.data.source import Declaration, TableSource
-from relgraph.errors import AdapterError
+from relgraph.errors import AdapterError, SchemaError
 
 __all__ = ["ADAPTERS", "TableAdapter", "connect"]
 
@@ -67,7 +67,7 @@ def connect(
 
     Raises:
         AdapterError: If nothing understands the source, it is missing or malformed, or its driver is not installed.
-        SchemaError: If keys or times name what does not exist.
+        SchemaError: If tables, keys or times name what does not exist, or ``tables`` names none.
 
     Example:
         >>> import pyarrow
@@ -75,6 +75,7 @@ def connect(
         >>> db.num_rows("city")
         2
     """
+    _require_tables(tables)
     for adapter in ADAPTERS:
         if adapter.matches(source):
             opened = adapter(source, tables)
@@ -88,6 +89,13 @@ def connect(
         return Database.from_source(opened, keys=keys, times=times, snapshot=snapshot, progress=progress)
     finally:
         opened.close()
+
+
+def _require_tables(tables: object) -> None:
+    if tables is not None and not isinstance(tables, str | Sequence | Mapping):
+        raise SchemaError(f"tables: expected names or a mapping from names to SQL, got {tables!r}")
+    if tables is not None and not tables:
+        raise SchemaError("tables: expected at least one name, got none; leave it out to read all")
 
 
 def _understood() -> list[str]:

@@ -29,14 +29,31 @@ def as_path(source: object, scheme: str | None = None) -> Path | None:
     Args:
         source: What the user gave.
         scheme: Also take ``scheme:///path`` (three slashes: relative to here, four: absolute).
+
+    Raises:
+        AdapterError: If the system cannot even look for such a path: it is too long, or behind a locked folder.
     """
     if isinstance(source, os.PathLike):
-        return Path(source)
+        return _looked_up(Path(source))
     if not isinstance(source, str) or not source:
         return None
     if scheme is not None and source.startswith(f"{scheme}:///"):
-        return Path(unquote(source.removeprefix(f"{scheme}:///").partition("?")[0]))
-    return None if is_url(source) else Path(source)
+        return _looked_up(Path(unquote(source.removeprefix(f"{scheme}:///").partition("?")[0])))
+    return None if is_url(source) else _looked_up(Path(source))
+
+
+def _looked_up(path: Path) -> Path:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError:
+        reason = "it holds a NUL character"
+    else:
+        return path
+    raise AdapterError(f"cannot look for {str(path)[:100]!r}: {reason}; expected a file, a folder or a URL")
 
 
 def existing(path: Path, what: str) -> Path:

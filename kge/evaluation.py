@@ -88,7 +88,7 @@ class Evaluation:
             raise ProtocolError(f"positions: expected 'head', 'tail' or both, each once, got {tuple(positions)}")
         if batch_size < 1:
             raise ProtocolError(f"batch_size: expected at least 1, got {batch_size}")
-        require_shared_vocabulary(statements, known, "known")
+        require_shared_vocabulary(statements.vocabulary, known, "known")
         self.statements, self.batch_size, self.positions = statements, batch_size, tuple(positions)
         self.candidates = _candidate_numbers(candidates, statements)
         filter = _chosen_filter(filter, [statements, *known])
@@ -178,7 +178,8 @@ def evaluate(
         Metrics by name, with ``protocol`` and the raw ``ranks`` beside them.
 
     Raises:
-        ProtocolError: If there is nothing to rank, an answer is no candidate, or a score is NaN.
+        ProtocolError: If there is nothing to rank, ``known`` is no list of statements, an answer is no candidate, or a
+            score is NaN.
         SchemaError: If the vocabularies differ or the scorer does not fit them.
     """
     run = Evaluation(

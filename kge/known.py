@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from relgraph.data.statements import Qualifiers, Statements
-from relgraph.errors import SchemaError
+from relgraph.data.statements import Qualifiers, Statements, Vocabulary
+from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge.scorers.base import Position
 from relgraph.ops.tiles import Csr, csr_rows, csr_select
 
@@ -64,16 +64,27 @@ def qualifier_sets(qualifiers: Qualifiers) -> Tensor:
     return number
 
 
-def require_shared_vocabulary(first: Statements, others: Sequence[Statements], what: str) -> None:
-    """Check that all statements speak about the same entities and relations.
+def require_shared_vocabulary(vocabulary: Vocabulary, others: Sequence[Statements], what: str) -> None:
+    """Check that a list holds statements, and that all of them speak about the entities and relations of a vocabulary.
 
     Raises:
-        SchemaError: If they do not.
+        ProtocolError: If it is no list of statements.
+        SchemaError: If they speak about others.
     """
+    if not isinstance(others, list | tuple):
+        raise ProtocolError(
+            f"{what}: expected a list of statements, such as [train, valid, test], got {type(others).__name__}; "
+            "write [...] around it"
+        )
     for other in others:
-        if other.vocabulary is not first.vocabulary and other.vocabulary != first.vocabulary:
+        if not isinstance(other, Statements):
+            raise ProtocolError(
+                f"{what}: expected a list of statements, such as [train, valid, test], got a list with a "
+                f"{type(other).__name__} in it"
+            )
+        if other.vocabulary is not vocabulary and other.vocabulary != vocabulary:
             raise SchemaError(
-                f"{what}: expected one shared vocabulary, got {first.vocabulary!r} and {other.vocabulary!r} with other "
+                f"{what}: expected one shared vocabulary, got {vocabulary!r} and {other.vocabulary!r} with other "
                 "numbers; read the files together with read_statements(folder)"
             )
 

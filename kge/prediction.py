@@ -10,6 +10,7 @@ from torch import Tensor
 
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
+from relgraph.kge.known import require_shared_vocabulary
 from relgraph.kge.scorers.base import Position, Scorer
 from relgraph.ops import top_k
 from relgraph.ops.tiles import Csr
@@ -52,8 +53,9 @@ def predict(
         Labels and scores, the best first; fewer than ``k`` where there are no more.
 
     Raises:
-        SchemaError: If a label is unknown, or the scorer was built for another vocabulary.
-        ProtocolError: If not exactly one part is left out, ``k`` is below 1, or a score is NaN.
+        SchemaError: If a label is unknown or no text, or the scorer was built for another vocabulary.
+        ProtocolError: If not exactly one part is left out, ``k`` is no whole number of at least 1, ``known`` is no
+            list of statements, or a score is NaN.
     """
     missing = [name for name, x in (("head", head), ("relation", relation), ("tail", tail)) if x is None]
     if len(missing) != 1:
@@ -61,10 +63,14 @@ def predict(
             "expected exactly one of head, relation and tail to be left out, got "
             f"{' and '.join(missing) or 'none of them'} left out"
         )
-    if k < 1:
-        raise ProtocolError(f"k: expected at least 1, got {k}")
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise ProtocolError(f"k: expected a whole number of at least 1, got {k!r}")
+    known = () if known is None else known
     scorer.require_vocabulary(vocabulary)
-    _require_shared(vocabulary, known or ())
+    require_shared_vocabulary(vocabulary, known, "known")
+    for name, part in (("head", head), ("relation", relation), ("tail", tail)):
+        if part is not None and not isinstance(part, str):
+            raise SchemaError(f"{name}: expected a label of the vocabulary as text, got {part!r}")
     ask: dict[str, Tensor] = {}
     device = scorer.candidates()[0].device
     for name, label in (("head", head), ("tail", tail)):
@@ -72,7 +78,7 @@ def predict(
             ask[name] = torch.tensor([vocabulary.entity(label)], device=device)
     if relation is not None:
         ask["relation"] = torch.tensor([vocabulary.relation(relation)], device=device)
-    taken = _taken(ask, missing[0], known or ())
+    taken = _taken(ask, missing[0], known)
     training = scorer.training
     scorer.eval()
     try:
@@ -123,9 +129,3 @@ def _taken(ask: dict[str, Tensor], missing: str, known: Sequence[Statements]) ->
         found.append(getattr(part, missing)[match])
     index = torch.cat(found).to(device)
     return torch.tensor([0, index.numel()], device=device), index
-
-
-def _require_shared(vocabulary: Vocabulary, known: Sequence[Statements]) -> None:
-    for part in known:
-        if part.vocabulary is not vocabulary and part.vocabulary != vocabulary:
-            raise SchemaError(f"known: expected statements over {vocabulary!r}, got other names: {part.vocabulary!r}")

@@ -9,7 +9,7 @@ from typing import Any
 from relgraph.data.folder import read_folder, write_folder
 from relgraph.data.keys import TextColumn
 from relgraph.data.statements import Vocabulary
-from relgraph.errors import SchemaError
+from relgraph.errors import AdapterError, SchemaError, ShapeError
 from relgraph.kge.scorers import SCORERS, Scorer
 
 __all__ = ["load_scorer", "save_scorer"]
@@ -63,17 +63,37 @@ def load_scorer(path: str | Path) -> tuple[Scorer, Vocabulary, dict[str, Any]]:
         SchemaError: If it holds a scorer that this version does not have, or parameters that do not fit it.
     """
     content, tensors = read_folder(Path(path), _KIND)
-    kind = SCORERS.get(content["scorer"])
+    try:
+        name, arguments, meta, vocabulary = _unpack(content, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _damaged(path, error) from None
+    kind = SCORERS.get(name)
     if kind is None:
-        raise SchemaError(f"{path} holds a scorer {content['scorer']!r}; known are {', '.join(SCORERS)}")
+        raise SchemaError(f"{path} holds a scorer {name!r}; known are {', '.join(SCORERS)}")
     state = {name.removeprefix("scorer."): x for name, x in tensors.items() if name.startswith("scorer.")}
     try:
-        scorer = kind(**content["arguments"])
+        scorer = kind(**arguments)
         scorer.load_state_dict(state)
+        scorer.require_vocabulary(vocabulary)
+    except (ShapeError, SchemaError) as error:
+        raise _damaged(path, error) from None
     except (TypeError, RuntimeError) as error:
         raise SchemaError(f"what {path} holds does not fit this version's {kind.__name__}: {error}") from None
+    return scorer.eval(), vocabulary, meta
+
+
+def _unpack(
+    content: Mapping[str, Any], tensors: Mapping[str, Any]
+) -> tuple[str, dict[str, Any], dict[str, Any], Vocabulary]:
+    for entry, kind in (("scorer", str), ("arguments", dict), ("meta", dict), ("num_main_entities", int)):
+        if not isinstance(content[entry], kind):
+            raise TypeError(f"{entry} is {content[entry]!r}, expected {kind.__name__}")
     vocabulary = Vocabulary(_labels(tensors, "entities"), _labels(tensors, "relations"), content["num_main_entities"])
-    return scorer.eval(), vocabulary, content["meta"]
+    return content["scorer"], content["arguments"], content["meta"], vocabulary
+
+
+def _damaged(path: str | Path, error: Exception) -> AdapterError:
+    return AdapterError(f"{path} is damaged: {_KIND}.json or its data does not fit ({error!r}); save the scorer again")
 
 
 def _labels(tensors: Mapping[str, Any], name: str) -> tuple[str, ...]:

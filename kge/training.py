@@ -21,6 +21,7 @@ from relgraph.ops import one_to_n_loss
 from relgraph.ops.tiles import Csr, csr_select
 from relgraph.training import History
 from relgraph.training import fit as run
+from relgraph.training.engine import require_seed
 
 __all__ = ["LinkPredictionJob", "Questions", "fit"]
 
@@ -72,6 +73,7 @@ class LinkPredictionJob:
             raise ProtocolError("expected statements to train on, got none; is the train set empty?")
         if batch_size < 1:
             raise ProtocolError(f"batch_size: expected at least 1, got {batch_size}")
+        require_seed(seed)
         scorer.require_vocabulary(train.vocabulary)
         self.model: nn.Module = scorer
         self.scorer = scorer
@@ -175,6 +177,7 @@ def fit(
 
     Raises:
         ProtocolError: If there is nothing to train on, or an argument makes no sense.
+        BackendError: If the accelerator or the precision is unknown, or not available here.
         SchemaError: If the scorer or ``valid`` has another vocabulary than ``train``.
     """
     if loss != "bce":
@@ -222,7 +225,7 @@ def fit(
 
 
 def _validation(train: Statements, valid: Statements, size: int | None, seed: int) -> Evaluation:
-    require_shared_vocabulary(train, [valid], "valid")
+    require_shared_vocabulary(train.vocabulary, [valid], "valid")
     if size is not None and size < 1:
         raise ProtocolError(f"valid_size: expected at least 1, got {size}")
     chosen = valid

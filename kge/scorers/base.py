@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from relgraph.data.statements import Qualifiers, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 
-__all__ = ["Position", "Scorer", "require_positive"]
+__all__ = ["Position", "Scorer", "require_positive", "require_share"]
 
 Position = Literal["tail", "head"]
 
@@ -32,7 +32,7 @@ class Scorer(nn.Module):
         arguments: Whatever else the subclass was built with; JSON values.
 
     Raises:
-        ShapeError: If there is no entity or no relation.
+        ShapeError: If the number of entities or relations is no whole number of at least 1.
     """
 
     alpha: ClassVar[float] = 1.0
@@ -149,11 +149,22 @@ class Scorer(nn.Module):
 
 
 def require_positive(**sizes: int) -> None:
-    """Check that every size is at least 1.
+    """Check that every size is a whole number of at least 1.
 
     Raises:
         ShapeError: If one is not.
     """
     for name, size in sizes.items():
-        if size < 1:
-            raise ShapeError(f"{name}: expected at least 1, got {size}")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ShapeError(f"{name}: expected a whole number of at least 1, got {size!r}")
+
+
+def require_share(**shares: float) -> None:
+    """Check that every share, such as one to drop, is in ``[0, 1)``.
+
+    Raises:
+        ShapeError: If one is not.
+    """
+    for name, share in shares.items():
+        if not isinstance(share, int | float) or not 0 <= share < 1:
+            raise ShapeError(f"{name}: expected a share in [0, 1), got {share!r}; 0 drops nothing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from relgraph.kge.scorers.base import Scorer, require_positive
+from relgraph.kge.scorers.base import Scorer, require_positive, require_share
 
 __all__ = ["DistMult"]
 
@@ -22,11 +22,11 @@ class DistMult(Scorer):
         num_entities: Entities of the vocabulary.
         num_relations: Relations of the vocabulary, without inverses.
         dim: Length ``K`` of the rows.
-        dropout: Share of a query's coordinates that training drops.
+        dropout: Share of a query's coordinates that training drops, in ``[0, 1)``.
         seed: Seed of the Xavier normal initialisation.
 
     Raises:
-        ShapeError: If a size is below 1.
+        ShapeError: If a size is no whole number of at least 1, or ``dropout`` is outside ``[0, 1)``.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class DistMult(Scorer):
     ) -> None:
         super().__init__(num_entities, num_relations, dim=dim, dropout=dropout, seed=seed)
         require_positive(dim=dim)
+        require_share(dropout=dropout)
         generator = torch.Generator().manual_seed(seed)
         self.entity = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_entities, dim), generator=generator))
         self.relation = nn.Parameter(nn.init.xavier_normal_(torch.empty(2 * num_relations, dim), generator=generator))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from relgraph.kge.scorers.base import Scorer, require_positive
+from relgraph.kge.scorers.base import Scorer, require_positive, require_share
 
 __all__ = ["LowFER"]
 
@@ -40,7 +40,7 @@ class LowFER(Scorer):
         seed: Seed of the initialisation: rows Xavier normal, ``U`` and ``V`` uniform in (-1, 1).
 
     Raises:
-        ShapeError: If a size is below 1.
+        ShapeError: If a size is no whole number of at least 1, or a dropout is outside ``[0, 1)``.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class LowFER(Scorer):
             seed=seed,
         )
         require_positive(dim=dim, relation_dim=relation_dim, rank=rank)
+        require_share(input_dropout=input_dropout, product_dropout=product_dropout, output_dropout=output_dropout)
         self.rank = rank
         generator = torch.Generator().manual_seed(seed)
         self.entity = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_entities, dim), generator=generator))

@@ -10,6 +10,7 @@ import typer
 from relgraph.cli.inspect import graph_summary
 from relgraph.cli.options import AsJson, Keys, Quiet, Source, Tables, Times
 from relgraph.cli.output import guarded, log, show_document, show_text
+from relgraph.cli.places import require_folder
 from relgraph.cli.sources import open_database
 
 __all__ = ["convert"]
@@ -41,6 +42,7 @@ def convert(
     """
     from relgraph.data.build import build_graph
 
+    require_folder(out)
     with open_database(source, keys, times, table, progress=not quiet) as db:
         graph = build_graph(db, fit_until=fit_until, progress=not quiet)
     graph.save(out)

@@ -9,6 +9,7 @@ import typer
 
 from relgraph.cli.options import AsJson, Keys, Quiet, Tables, Times
 from relgraph.cli.output import guarded, log, show_document, show_text
+from relgraph.cli.places import require_folder
 from relgraph.cli.sources import open_database, read_task
 
 __all__ = ["demo"]
@@ -52,6 +53,7 @@ def demo(
     """
     from relgraph.demo.run import run_demo
 
+    require_folder(out)
     options: dict[str, Any] = {
         "relation": relation, "out": out, "epochs": epochs, "link_epochs": link_epochs, "max_seconds": max_seconds,
         "seed": seed, "progress": not quiet,

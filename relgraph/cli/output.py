@@ -21,7 +21,10 @@ INTERRUPTED = 130
 
 
 def guarded(command: Callable[P, T]) -> Callable[P, T]:
-    """A command whose expected errors end it with code 1 and one message, and Ctrl-C with code 130."""
+    """A command whose expected errors end it with code 1 and one message, and Ctrl-C with code 130.
+
+    With ``--json`` the message is also a document on stdout, that of wrong usage (code 2) too.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -32,6 +35,10 @@ def guarded(command: Callable[P, T]) -> Callable[P, T]:
                 show_document({"error": {"type": type(error).__name__, "message": str(error)}})
             log(f"error: {error}")
             raise typer.Exit(1) from None
+        except typer.BadParameter as error:
+            if kwargs.get("as_json"):
+                show_document({"error": {"type": "UsageError", "message": error.format_message()}})
+            raise
         except KeyboardInterrupt:
             log("interrupted")
             raise typer.Exit(INTERRUPTED) from None

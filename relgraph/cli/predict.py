@@ -10,6 +10,7 @@ import typer
 
 from relgraph.cli.options import AsJson, Quiet
 from relgraph.cli.output import guarded, log, show_document, show_table
+from relgraph.cli.places import require_file
 from relgraph.cli.runs import read_run, read_seeds, read_statement_parts
 from relgraph.errors import AdapterError
 
@@ -74,6 +75,8 @@ def predict(
     _refuse_for("a predictor of rows", {"--head": head, "--relation": relation, "--tail": tail, "--new": new or None})
     if key and time is None:
         raise typer.BadParameter("needs --time, the moment of the prediction", param_hint="--key")
+    if out is not None:
+        _require_out(out)
     table = _predict_rows(found, time, key, graph, not quiet)
     if out is not None:
         _write(table, out)
@@ -114,23 +117,11 @@ def _predict_rows(
     graph = HeteroGraph.load(run.path / "graph" if newer is None else newer)
     predictor = EntityPredictor.load(run.path / "model", graph)
     if time is None:
-        return _predict_split(predictor, read_seeds(run, "test", graph), progress)
+        return predictor.predict(read_seeds(run, "test", graph), progress=progress)
     table = predictor.task.entity_table
     moment = to_moment(time, "--time")
     chosen = _visible(graph, table, moment) if not keys else [_key(graph, table, text) for text in keys]
     return predictor.predict(keys=chosen, time=moment, progress=progress)
-
-
-def _predict_split(predictor: Any, seeds: Any, progress: bool) -> pyarrow.Table:
-    import pyarrow
-
-    scores = predictor.scores(seeds.node, seeds.time, progress)
-    table = seeds.keys.append_column("timestamp", pyarrow.array(seeds.time.numpy(), pyarrow.timestamp("us")))
-    best = scores.argmax(1) if scores.dim() == 2 else scores
-    table = table.append_column("prediction", pyarrow.array(best.numpy()))
-    for i in range(scores.size(1) if scores.dim() == 2 else 0):
-        table = table.append_column(f"probability_{i}", pyarrow.array(scores[:, i].numpy()))
-    return table.append_column("label", pyarrow.array(seeds.label.numpy()))
 
 
 def _visible(graph: HeteroGraph, table: str, moment: int) -> list[Any]:
@@ -184,12 +175,16 @@ def _show(table: pyarrow.Table) -> None:
         log(f"the first {_SHOWN} of {len(table):,}; write all with -o FILE")
 
 
-def _write(table: pyarrow.Table, path: Path) -> None:
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".json", ".parquet"):
+def _require_out(path: Path) -> None:
+    if path.suffix.lower() not in (".csv", ".json", ".parquet"):
         raise typer.BadParameter(
             f"expected a name that ends in .csv, .json or .parquet, got {path}", param_hint="--out"
         )
+    require_file(path)
+
+
+def _write(table: pyarrow.Table, path: Path) -> None:
+    suffix = path.suffix.lower()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if suffix == ".json":

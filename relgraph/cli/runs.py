@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from relgraph.errors import AdapterError, ProtocolError
 
 if TYPE_CHECKING:
-    import pyarrow
     from torch import Tensor
 
     from relgraph.data.graph import HeteroGraph
     from relgraph.data.statements import Statements, Vocabulary
     from relgraph.tasks import Seeds
 
-__all__ = ["Run", "read_run", "read_seeds", "read_statement_parts", "row_keys", "write_run"]
+__all__ = ["Run", "read_run", "read_seeds", "read_statement_parts", "write_run"]
 
 _KIND = "run"
 _PARTS = ("head", "relation", "tail", "time")
@@ -102,19 +101,12 @@ def read_seeds(run: Run, split: str, graph: HeteroGraph) -> Seeds:
     Raises:
         ProtocolError: If the run has no such split.
     """
+    from relgraph.data.keys import key_table
     from relgraph.tasks import Seeds
 
     if split not in run.meta["splits"]:
         raise ProtocolError(f"{run.path} has no split {split!r}; it has {', '.join(run.meta['splits']) or 'none'}")
     node, time, label = (run.tensors[f"{split}.{column}"] for column in ("node", "time", "label"))
-    return Seeds(node, time, label, row_keys(graph, run.meta["task"]["entity_table"], node))
-
-
-def row_keys(graph: HeteroGraph, table: str, node: Tensor) -> pyarrow.Table:
-    """The database's own keys of rows, a column per key column; row numbers where the table has no key."""
-    import pyarrow
-
-    keys = graph.nodes[table].keys
-    names = ("row",) if keys is None else keys.names
-    rows = [key if isinstance(key, tuple) else (key,) for key in graph.node_keys(table, node)]
-    return pyarrow.table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+    table = run.meta["task"]["entity_table"]
+    keys = key_table(graph.nodes[table].keys, graph.node_keys(table, node))
+    return Seeds(node, time, label, keys)

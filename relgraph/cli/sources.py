@@ -7,6 +7,7 @@ import inspect
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,16 +28,24 @@ _STATEMENT_SUFFIXES = (".txt", ".tsv", ".csv")
 
 def is_graph(source: str) -> bool:
     """Whether this is a folder that ``relgraph convert`` wrote."""
-    return (Path(source) / "graph.json").is_file()
+    with suppress(OSError):  # a name that no file can have
+        return (Path(source) / "graph.json").is_file()
+    return False
 
 
 def is_statements(source: str) -> bool:
     """Whether this is a statement file, or a folder with ``train`` and ``test`` files."""
     path = Path(source)
-    if path.is_dir():
+    if _is_folder(path):
         stems = {file.stem.lower() for file in path.iterdir() if file.suffix.lower() in _STATEMENT_SUFFIXES}
         return {"train", "test"} <= stems
     return path.suffix.lower() in _STATEMENT_SUFFIXES
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_dir()
+    return False
 
 
 def open_database(

@@ -13,6 +13,7 @@ import typer
 
 from relgraph.cli.options import AsJson, Keys, Quiet, Tables, Times
 from relgraph.cli.output import guarded, log, show_document, show_pairs
+from relgraph.cli.places import require_folder
 from relgraph.cli.runs import write_run
 from relgraph.cli.sources import is_graph, is_statements, open_database, open_statements, read_task
 from relgraph.errors import ProtocolError
@@ -123,6 +124,7 @@ def train(
         max_batches=max_batches,
         num_workers=num_workers,
     )
+    require_folder(out)
     with _resumable(out):
         if task is None:
             _refuse(for_rows, "needs --task")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from relgraph.data.schema import Schema
 from relgraph.data.source import Declaration, TableSource
 from relgraph.data.sql import literal, quote, quote_all
-from relgraph.errors import SchemaError
+from relgraph.errors import AdapterError, SchemaError
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +43,9 @@ class Database:
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: Schema, name: str, notes: Sequence[str] = ()
     ) -> None:
-        self.connection = connection
+        self._connection = connection
+        self._closed = False
+        self._whole: Database | None = None  # what this is a cut of
         self.schema = schema
         self.name = name
         self.notes = tuple(notes)
@@ -55,6 +57,20 @@ class Database:
         self._num_rows: dict[str, int] = {}
         self._times: dict[str, str] = {}  # table -> SQL of its time
         self._counter = itertools.count(1)
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB with the tables in its current schema.
+
+        Raises:
+            AdapterError: If the database, or the one this is a cut of, is closed.
+        """
+        opened: Database | None = self
+        while opened is not None and not opened._closed:
+            opened = opened._whole
+        if opened is not None:
+            raise AdapterError(f"{self.name}: this database is closed; connect to it again")
+        return self._connection
 
     @classmethod
     def from_source(
@@ -88,6 +104,7 @@ class Database:
 
         Raises:
             SchemaError: If the query is another statement, or DuckDB cannot run it.
+            AdapterError: If the database is closed.
         """
         import duckdb
 
@@ -194,6 +211,7 @@ class Database:
         cut = Database(cursor, self.schema, f"{self.name} up to {format_time(limit)}", self.notes)
         cut._home, cut._path, cut._limit, cut._visible = self._home, place, limit, visible
         cut._times, cut._counter = self._times, self._counter
+        cut._whole = self
         return cut
 
     def check(self) -> Report:
@@ -218,7 +236,8 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; views made by :meth:`upto` end with it."""
-        self.connection.close()
+        self._closed = True
+        self._connection.close()
 
     def __enter__(self) -> Database:
         return self

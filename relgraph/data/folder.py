@@ -212,11 +212,27 @@ def _pointer(path: Path, kind: str) -> dict[str, Any]:
         raise AdapterError(f"cannot read {pointer}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise AdapterError(f"{pointer} is no relgraph pointer ({error!r}); save the {kind} again") from None
-    if not isinstance(found[0], int) or found[0] > FORMAT:
+    if type(found[0]) is int and found[0] > FORMAT:
         raise AdapterError(f"{path} has format {found[0]}, this relgraph reads up to {FORMAT}; update relgraph")
-    if found[1] != kind or not {"meta", "tensors", "file", "bytes"} <= content.keys():
+    if found[1] != kind:
         raise AdapterError(f"{pointer} does not describe a {kind} (it says {found[1]!r}); save the {kind} again")
+    _require_entries(pointer, kind, content)
     return content  # type: ignore[no-any-return]
+
+
+def _require_entries(pointer: Path, kind: str, content: Mapping[str, Any]) -> None:
+    for name, expected in (("format", int), ("meta", dict), ("tensors", dict), ("file", str), ("bytes", int)):
+        value: Any = content.get(name)
+        fits = isinstance(value, expected) and not isinstance(value, bool)
+        if name == "format":
+            fits = fits and value >= 1
+        if name == "file":
+            fits = fits and fnmatchcase(value, _PATTERN.format(kind=kind))
+        if not fits:
+            raise AdapterError(
+                f"{pointer} is damaged: its {name} is {str(value)[:80]!r}, which no saved {kind} has; "
+                f"save the {kind} again"
+            )
 
 
 def _why_missing(path: Path, kind: str) -> str:
@@ -269,9 +285,8 @@ def _sync(path: Path) -> None:
 def _current(path: Path, kind: str) -> str | None:
     """The data file that the pointer names, if there is a sound one."""
     with suppress(AdapterError):
-        name = _pointer(path, kind)["file"]
-        if isinstance(name, str) and fnmatchcase(name, _PATTERN.format(kind=kind)):
-            return name
+        name: str = _pointer(path, kind)["file"]
+        return name
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -172,10 +173,14 @@ class HeteroGraph:
         """
         store = self._store(node_type)
         if store.keys is None:
-            index = torch.as_tensor(keys, dtype=torch.int64)
-            if index.numel() and (int(index.min()) < 0 or int(index.max()) >= store.num_nodes):
-                raise SchemaError(f"{node_type!r} has no key of its own: use row numbers 0..{store.num_nodes - 1}")
-            return index
+            numbers: list[Any] = list(keys)
+            for number in numbers:
+                if not _is_row(number, store.num_nodes):
+                    raise SchemaError(
+                        f"{node_type!r} has no key of its own: expected row numbers 0..{store.num_nodes - 1}, "
+                        f"got {number!r}"
+                    )
+            return torch.tensor([int(number) for number in numbers], dtype=torch.int64)
         return store.keys.index(keys)
 
     def node_keys(self, node_type: NodeType, index: Tensor) -> list[Key]:
@@ -339,6 +344,10 @@ class HeteroGraph:
     def replace(self, **changes: Any) -> HeteroGraph:
         """A copy with some fields changed, checked again."""
         return replace(self, **changes)
+
+
+def _is_row(number: object, size: int) -> bool:
+    return not isinstance(number, bool) and isinstance(number, Integral) and 0 <= int(number) < size
 
 
 def _length(what: str, value: Any, expected: int) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torch import Tensor
 
 from relgraph.errors import SchemaError, ShapeError
 
-__all__ = ["Key", "Keys", "TextColumn"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Key", "Keys", "TextColumn", "key_table"]
 
 Key = int | str | tuple[int | str, ...]
 
@@ -109,7 +112,27 @@ class Keys:
         Raises:
             SchemaError: If a key is not there.
         """
+        keys = list(keys)
         try:
             return torch.tensor([self._index[key] for key in keys], dtype=torch.int64)
         except KeyError as error:
             raise SchemaError(f"there is no row with {'+'.join(self.names)} = {error.args[0]!r}") from None
+        except TypeError:
+            odd = next(key for key in keys if not isinstance(key, Hashable))
+            raise SchemaError(
+                f"there is no row with {'+'.join(self.names)} = {odd!r}; a key of several columns is a tuple"
+            ) from None
+
+
+def key_table(keys: Keys | None, rows: Sequence[Key]) -> pyarrow.Table:
+    """Keys of rows as a table with a column per key column.
+
+    Args:
+        keys: The keys of the node type, for their names; ``None`` where it has none: the column is then ``row``.
+        rows: The keys, a tuple each if there are several columns.
+    """
+    import pyarrow
+
+    names = ("row",) if keys is None else keys.names
+    parts = [row if isinstance(row, tuple) else (row,) for row in rows]
+    return pyarrow.table({name: [part[i] for part in parts] for i, name in enumerate(names)})

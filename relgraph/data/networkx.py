@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import networkx
@@ -72,8 +73,10 @@ def from_networkx(graph: networkx.Graph) -> HeteroGraph:
     names become keys: numbers, text, or tuples of them; anything else by its ``str``.
 
     Raises:
-        SchemaError: If a time is no time or a qualifier names no node.
+        SchemaError: If it is no graph, a time is no time, or qualifiers are no pairs or name no node.
     """
+    if not isinstance(graph, networkx.Graph):
+        raise SchemaError(f"expected a NetworkX graph, got a {type(graph).__name__}")
     ours = graph.graph.get("relgraph", {})
     members: dict[str, list[Any]] = {name: [] for name in ours.get("node_types", {})}
     place: dict[Any, tuple[str, int]] = {}
@@ -91,6 +94,11 @@ def from_networkx(graph: networkx.Graph) -> HeteroGraph:
     for a, b, attributes in graph.edges(data=True):
         (source, i), (target, j) = place[a], place[b]
         edge_type = (source, str(attributes.get("relation", "edge")), target)
+        if not _are_pairs(attributes.get("qualifiers", ())):
+            raise SchemaError(
+                f"qualifiers of the {edge_type[1]!r} edge {a!r} -> {b!r}: expected a list of (relation, node) pairs, "
+                f"got {attributes['qualifiers']!r}"
+            )
         rows.setdefault(edge_type, []).append((i, j, attributes))
     relations: dict[str, int] = {name: i for i, name in enumerate(ours.get("relations", ()))}
     timed = ours.get("timed", ())
@@ -102,6 +110,12 @@ def from_networkx(graph: networkx.Graph) -> HeteroGraph:
         schema=ours.get("schema"),
         num_main_entities=ours.get("num_main_entities"),
     )
+
+
+def _are_pairs(value: object) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    return all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value)
 
 
 def _node_store(graph: networkx.Graph, kind: str, names: list[Any], ours: dict[str, Any]) -> NodeStore:
@@ -150,7 +164,7 @@ def _edge_store(
         pairs = attributes.get("qualifiers", [])
         counts.append(len(pairs))
         for relation, node in pairs:
-            if node not in place:
+            if not isinstance(node, Hashable) or node not in place:
                 raise SchemaError(f"a qualifier of a {edge_type[1]!r} edge names {node!r}, which is no node")
             kinds.append(relations.setdefault(str(relation), len(relations)))
             values.append(offsets[place[node][0]] + place[node][1])

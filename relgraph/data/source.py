@@ -43,14 +43,14 @@ class TableSource(Protocol):
     notes: list[str]
     """What was left out or changed on the way, in sentences; grows while reading."""
 
-    def schema(self) -> Schema:
-        """Tables, columns and the keys the source declares.
+    def schema(self) -> Iterable[TableSchema]:
+        """The chosen tables, their columns and the keys the source declares, which may refer to nothing.
 
         A column's ``dtype`` is the DuckDB type it is declared as, or empty where the rows say it themselves.
 
         Raises:
             AdapterError: If the source cannot be read.
-            SchemaError: If a declared key refers to nothing.
+            SchemaError: If a chosen table does not exist.
         """
 
     def read(self, schema: Schema) -> Iterator[TableBatches]:
@@ -67,27 +67,32 @@ class TableSource(Protocol):
         """Let go of files and connections."""
 
 
-def select_tables(schema: Schema, tables: Sequence[str] | None) -> tuple[Schema, list[str]]:
-    """The schema with only the named tables, in the order of the source.
+def select_tables(
+    found: Iterable[TableSchema], tables: Sequence[str] | None
+) -> tuple[tuple[TableSchema, ...], list[str]]:
+    """Only the named tables, in the order of the source.
 
     Args:
-        schema: Everything the source has.
+        found: Everything the source has.
         tables: Names to keep; None keeps all.
 
     Returns:
-        The smaller schema, and a note for each foreign key that was dropped because its target was left out.
+        These tables, and a note for each foreign key that was dropped because its target was left out.
 
     Raises:
         SchemaError: If a name is not a table of the source.
     """
+    found = tuple(found)
     if tables is None:
-        return schema, []
+        return found, []
     if isinstance(tables, str):
         tables = [tables]
+    names = [table.name for table in found]
     for name in tables:
-        _ = schema[name]
+        if name not in names:
+            raise SchemaError(f"there is no table {name!r}; tables: {', '.join(names)}")
     notes, kept = [], []
-    for table in schema:
+    for table in found:
         if table.name not in tables:
             continue
         keys = tuple(key for key in table.foreign_keys if key.table in tables)
@@ -97,23 +102,26 @@ def select_tables(schema: Schema, tables: Sequence[str] | None) -> tuple[Schema,
             if key not in keys
         ]
         kept.append(replace(table, foreign_keys=keys))
-    return Schema(tuple(kept)), notes
+    return tuple(kept), notes
 
 
 def apply_declarations(
-    schema: Schema, keys: Mapping[str, Declaration] | None = None, times: Mapping[str, str | None] | None = None
+    found: Iterable[TableSchema],
+    keys: Mapping[str, Declaration] | None = None,
+    times: Mapping[str, str | None] | None = None,
 ) -> Schema:
     """Add declared keys and time columns to what the source says.
 
     Args:
-        schema: The source's own schema.
+        found: The source's own tables.
         keys: Per table its primary key (a column or several), or a mapping with ``primary_key`` and ``foreign_keys``.
             ``foreign_keys`` maps columns to a table (its primary key is meant) or to ``(table, columns)``; None takes
             the source's foreign key on these columns away. What is not named stays as the source declares it.
         times: Per table the column that says when a row happened; None takes it away.
 
     Raises:
-        SchemaError: If a table or column does not exist, or a declaration has another form.
+        SchemaError: If a table or column does not exist, or a declaration has another form; also if a foreign key of
+            the source refers to nothing and no declaration takes it away.
 
     Example:
         >>> from relgraph.data.schema import ColumnSchema
@@ -123,7 +131,8 @@ def apply_declarations(
         >>> apply_declarations(schema, declared)["results"].foreign_keys[0].table
         'races'
     """
-    tables = {table.name: table for table in schema}
+    found = tuple(found)
+    tables = {table.name: table for table in found}
     for name, declaration in _mapping("keys", keys).items():
         tables[name] = _with_keys(_declared("keys", name, tables), declaration, f"keys[{name!r}]")
     for name, column in _mapping("times", times).items():
@@ -134,6 +143,8 @@ def apply_declarations(
                 + ", ".join(table.column_names)
             )
         tables[name] = replace(table, time_column=column)
+    for table in found:
+        _require_targets(table, tables)
     return Schema(tuple(tables.values()))
 
 
@@ -158,6 +169,28 @@ def distinct_names(schema: Schema) -> tuple[Schema, list[str]]:
     if not notes:
         return schema, []
     return Schema(tuple(_renamed(schema, table, tables, columns) for table in schema)), notes
+
+
+def _require_targets(table: TableSchema, tables: Mapping[str, TableSchema]) -> None:
+    """SQLite lets a foreign key refer to what does not exist: say how to go on without it."""
+    for key in table.foreign_keys:
+        if key not in tables[table.name].foreign_keys:
+            continue
+        if key.table not in tables:
+            missing, there = f"table {key.table!r}", f"tables: {', '.join(tables)}"
+        else:
+            names = tables[key.table].column_names
+            lacking = [name for name in key.target_columns if name not in names]
+            if not lacking:
+                continue
+            missing, there = f"{key.table}.{lacking[0]}", f"columns: {', '.join(names)}"
+        declared = {table.name: {"foreign_keys": {key.name if len(key.columns) == 1 else key.columns: None}}}
+        others = [name for name in tables if name != table.name]
+        remedy = f" or leave its table out with tables={others}" if others else ""
+        raise SchemaError(
+            f"{table.name}.{key.name} refers to {missing}, which does not exist; {there}; the source declares this "
+            f"foreign key: take it away with keys={declared}{remedy}"
+        )
 
 
 def _mapping(argument: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:

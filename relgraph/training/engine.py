@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from relgraph.errors import ProtocolError
+from relgraph.errors import BackendError, ProtocolError
 from relgraph.training.history import History
 from relgraph.training.loop import Loop, Options
 
-__all__ = ["Job", "fit"]
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["Job", "fit", "require_seed"]
 
 
 class Job(Protocol):
@@ -90,7 +93,7 @@ def fit(
         checkpoint_every: Write it also after every so many batches of an epoch.
         resume: Whether to go on from the checkpoint, if there is one.
         clip_norm: Largest 2-norm of the gradient of all parameters together.
-        seed: Seed of the global random state.
+        seed: Seed of the global random state, from 0 on.
         max_seconds: Stop after the first batch that ends later than this after the call, without a validation of its
             own; the checkpoint stays resumable.
         settings: Whatever else must be equal on resume (JSON), such as the batch size.
@@ -105,6 +108,7 @@ def fit(
         ProtocolError: If there is nothing to train, an argument makes no sense, the loss or the monitored value is
             not finite, the job breaks its contract, or the checkpoint belongs to another training.
         AdapterError: If the checkpoint cannot be read or written.
+        BackendError: If the accelerator or the precision is unknown, or not available here.
         KeyboardInterrupt: After Ctrl-C.
     """
     options = Options(
@@ -122,9 +126,7 @@ def fit(
         precision=precision,
     )
     _check(options, lr)
-    from lightning_fabric import Fabric
-
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric = _fabric(accelerator, precision)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -132,8 +134,29 @@ def fit(
         return Loop(job, fabric, make, scheduler, options).run(resume=resume, progress=progress)
 
 
+def require_seed(seed: int) -> None:
+    """Check that a seed is one for torch and NumPy alike.
+
+    Raises:
+        ProtocolError: If it is no whole number from 0 to ``2**63 - 1``.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ProtocolError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed!r}")
+
+
+def _fabric(accelerator: str, precision: Any) -> Fabric:
+    from lightning_fabric import Fabric
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
+        raise BackendError(f"cannot train with accelerator={accelerator!r}, precision={precision!r}: {error}") from None
+
+
 def _check(options: Options, lr: float) -> None:
     """Refuse arguments that make no sense."""
+    require_seed(options.seed)
     positive = {
         "epochs": options.epochs,
         "validate_every": options.validate_every,

@@ -86,9 +86,12 @@ def fit(
 
     Raises:
         LeakageError: If the statistics of ``graph`` saw rows later than ``task.val_time``.
-        ProtocolError: If a split has no rows, or ``num_neighbors`` and ``layers`` do not fit together.
+        ProtocolError: If a split has no rows, the seed is negative, or ``num_neighbors`` and ``layers`` do not fit
+            together.
+        BackendError: If the accelerator is unknown, or not available here.
         SchemaError: If ``graph`` was not built from ``db``.
     """
+    engine.require_seed(seed)
     _check_leakage(graph, task)
     _check_rows(db, graph, task)
     hops = {len(v) for v in num_neighbors.values()} if isinstance(num_neighbors, Mapping) else {len(num_neighbors)}
@@ -158,7 +161,7 @@ class EntityJob:
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[HeteroData]:
         """The batches of an epoch from batch ``start`` on; order and samples depend on the seed and the epoch only."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
         size = self.predictor.batch_size
         order = torch.randperm(len(self.train), generator=generator)[start * size : self.num_batches() * size]
         self.predictor.sampler.set_epoch(epoch)

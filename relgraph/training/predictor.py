@@ -17,10 +17,10 @@ from torch_geometric.loader import NodeLoader
 
 from relgraph.data.folder import read_folder, write_folder
 from relgraph.data.graph import HeteroGraph
-from relgraph.data.keys import Key
+from relgraph.data.keys import Key, key_table
 from relgraph.data.progress import track
 from relgraph.data.time import to_microseconds
-from relgraph.errors import ProtocolError, SchemaError
+from relgraph.errors import AdapterError, ProtocolError, RelGraphError, SchemaError
 from relgraph.nn.entity_model import EntityModel
 from relgraph.sampling.sampler import TemporalSampler
 from relgraph.tasks import EntityTask, Seeds, Split
@@ -123,7 +123,7 @@ class EntityPredictor:
 
     def predict(
         self,
-        db: Database | None = None,
+        source: Database | Seeds | None = None,
         split: Split = "test",
         *,
         keys: Sequence[Key] | None = None,
@@ -133,15 +133,15 @@ class EntityPredictor:
         """Predictions with the database's own keys.
 
         Args:
-            db: The database whose split is predicted.
-            split: Which split of the task.
+            source: The database whose split is predicted, or seeds of one's own.
+            split: Which split of the task, when ``source`` is a database.
             keys: Instead of a split: keys of the entity table, seen with all that is known at ``time``.
             time: Moment of the prediction, one for all keys or one each: int microseconds, ISO text or datetime.
             progress: Show progress on stderr.
 
         Returns:
             The key columns, ``timestamp``, ``prediction`` (probability of 1, value, or likeliest class), and with
-            several classes ``probability_0, probability_1, ...``. A split also has its ``label``.
+            several classes ``probability_0, probability_1, ...``. A split, like seeds, also has its ``label``.
 
         Raises:
             ProtocolError: If neither a database nor keys with a time are given.
@@ -151,9 +151,9 @@ class EntityPredictor:
             if time is None:
                 raise ProtocolError("predict: keys need time=, the moment of the prediction")
             return self._predict_keys(keys, time, progress)
-        if db is None:
+        if source is None:
             raise ProtocolError("predict: expected a database and a split, or keys= with time=; got neither")
-        seeds = self.task.seeds(db, split)
+        seeds = source if isinstance(source, Seeds) else self.task.seeds(source, split)
         return self._table(seeds.keys, seeds.time, self.scores(seeds.node, seeds.time, progress), seeds.label)
 
     def _predict_keys(self, keys: Sequence[Key], time: Any, progress: bool) -> pyarrow.Table:
@@ -165,11 +165,7 @@ class EntityPredictor:
             scores = self.scores(node, moment, progress)
         finally:
             self.sampler.until = self.task.until
-        store = self.graph.nodes[self.task.entity_table].keys
-        names = ("row",) if store is None else store.names
-        rows = [key if isinstance(key, tuple) else (key,) for key in keys]
-        columns = [[row[i] for row in rows] for i in range(len(names))]
-        return self._table(pyarrow.table(dict(zip(names, columns, strict=True))), moment, scores)
+        return self._table(key_table(self.graph.nodes[self.task.entity_table].keys, keys), moment, scores)
 
     def _table(self, keys: pyarrow.Table, time: Tensor, scores: Tensor, label: Tensor | None = None) -> pyarrow.Table:
         table = keys.append_column("timestamp", pyarrow.array(time.numpy(), pyarrow.timestamp("us")))
@@ -212,6 +208,19 @@ class EntityPredictor:
             SchemaError: If the tables, columns or statistics of ``graph`` are others.
         """
         meta, tensors = read_folder(Path(path), _KIND)
+        try:
+            return cls._unpack(path, graph, meta, tensors)
+        except RelGraphError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise AdapterError(
+                f"{path} is damaged: {_KIND}.json or its data does not fit ({error!r}); save the predictor again"
+            ) from None
+
+    @classmethod
+    def _unpack(
+        cls, path: str | Path, graph: HeteroGraph, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> EntityPredictor:
         found = _fingerprints(graph)
         if found != meta["statistics"]:
             names = [n for n in {**found, **meta["statistics"]} if found.get(n) != meta["statistics"].get(n)]

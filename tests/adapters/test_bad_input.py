@@ -285,3 +285,39 @@ def test_tables_whose_names_differ_only_in_case(tmp_path: Path) -> None:
     csv_file(tmp_path, "y\n2\n", "p.csv")
     with pytest.raises(AdapterError, match=r"P\.csv and p\.csv .* rename one"):
         connect(tmp_path)
+
+
+@pytest.mark.parametrize("start", ["", "sqlite:///", "duckdb:///", "sqlite+pysqlite:///", "/"])
+def test_a_name_that_no_file_can_have(start: str) -> None:
+    for name, why in (("x" * 5000, "name too long"), ("a\0b", "NUL")):
+        with pytest.raises(AdapterError, match=why) as caught:
+            connect(start + name)
+        assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("tables", [[], (), {}, ""])
+def test_no_table_is_asked_for(tables: Any) -> None:
+    with pytest.raises(SchemaError, match="tables: expected at least one name, got none; leave it out to read all"):
+        connect({"p": pd.DataFrame({"id": [1]})}, tables=tables)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite+pysqlite:///no.db",
+        "sqlite+pysqlite:///deep/no.db",
+        "sqlite+pysqlite:///file:no.db?uri=true",
+        "sqlite+pysqlite:///file:no.db?mode=rwc&uri=true",
+    ],
+)
+def test_no_sqlite_driver_makes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AdapterError, match=r"there is no file (deep/)?no\.db; expected a SQLite file"):
+        connect(url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["sqlite+pysqlite://", "sqlite+pysqlite:///:memory:"])
+def test_a_sqlite_in_memory_is_empty(url: str) -> None:
+    with pytest.raises(AdapterError, match=r"names no SQLite file; expected sqlite\+pysqlite:///path"):
+        connect(url)

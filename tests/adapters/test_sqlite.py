@@ -232,3 +232,46 @@ def test_no_value_is_lost(tmp_path_factory: pytest.TempPathFactory, values: list
             assert value == expected or not isinstance(expected, str)
         else:
             assert value == float(expected)
+
+
+@pytest.mark.parametrize("driver", ["", "+pysqlite"])
+@pytest.mark.parametrize(
+    ("reference", "missing"),
+    [("b INT REFERENCES gone", "table 'gone', which"), ("b INT REFERENCES other (gone)", "other.gone, which")],
+)
+def test_a_foreign_key_to_nothing_can_be_left_out(tmp_path: Path, driver: str, reference: str, missing: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as file:
+        for sql in (f"CREATE TABLE a ({reference})", "CREATE TABLE other (id INTEGER PRIMARY KEY, x INT)"):
+            file.execute(sql)
+        file.execute("INSERT INTO a VALUES (7)")
+        file.commit()
+    url = f"sqlite{driver}:///{tmp_path / 'x.db'}"
+    with pytest.raises(SchemaError, match=f"a.b refers to {missing} does not exist") as caught:
+        relgraph.connect(url, progress=False)
+    assert "keys={'a': {'foreign_keys': {'b': None}}}" in str(caught.value)
+    assert "tables=['other']" in str(caught.value)
+    without = relgraph.connect(url, keys={"a": {"foreign_keys": {"b": None}}}, progress=False)
+    assert without.schema["a"].foreign_keys == ()
+    assert column(without, "b", "a") == [7]
+    assert relgraph.connect(url, tables=["other"], progress=False).schema.names == ("other",)
+    elsewhere = relgraph.connect(url, keys={"a": {"foreign_keys": {"b": ("other", "id")}}}, progress=False)
+    assert [key.table for key in elsewhere.schema["a"].foreign_keys] == ["other"]
+
+
+def test_a_missing_target_is_noted_where_only_its_table_is_read(tmp_path: Path) -> None:
+    build(tmp_path / "x.db")
+    with closing(sqlite3.connect(tmp_path / "x.db")) as file:
+        file.execute("CREATE TABLE a (b INT REFERENCES gone)")
+    db = relgraph.connect(tmp_path / "x.db", tables=["a"], progress=False)
+    assert db.schema["a"].foreign_keys == ()
+    assert db.notes == ("foreign key a.b left out: its table 'gone' was not selected",)
+
+
+def test_a_parent_without_a_primary_key_is_given_one(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as file:
+        file.execute("CREATE TABLE p (id INT)")
+        file.execute("CREATE TABLE a (b INT REFERENCES p)")
+    with pytest.raises(SchemaError, match=r"a.b refers to table 'p', which has no primary key"):
+        relgraph.connect(tmp_path / "x.db", progress=False)
+    db = relgraph.connect(tmp_path / "x.db", keys={"p": "id"}, progress=False)
+    assert db.schema.target_columns(db.schema["a"].foreign_keys[0]) == ("id",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 import relgraph
 from relgraph.data.graph import HeteroGraph
 from relgraph.demo.shop import SHOP_TIMES
+from relgraph.errors import AdapterError
 from relgraph.training.predictor import EntityPredictor
 from tests.cli.tools import TASK, document, run
 
@@ -79,6 +81,20 @@ def test_refuses(churn: Path) -> None:
     run("predict", churn, "--key", "1", code=2)
     assert "whole numbers" in run("predict", churn, "--time", "2024-03-01", "--key", "x", code=2).stderr
     assert "there is no row" in run("predict", churn, "--time", "2024-03-01", "--key", "1", code=1).stderr
+
+
+def test_a_damaged_predictor_says_so(churn: Path, tmp_path: Path) -> None:
+    graph = HeteroGraph.load(churn / "graph")
+    shutil.copytree(churn / "model", tmp_path / "model")
+    pointer = tmp_path / "model" / "entity_predictor.json"
+    content = json.loads(pointer.read_text())
+    message = r"model is damaged: entity_predictor\.json .* save the predictor again"
+    mistyped = [{**content["meta"], name: 5} for name in ("task", "num_neighbors", "scale", "statistics", "settings")]
+    missing = [{n: v for n, v in content["meta"].items() if n != name} for name in content["meta"]]
+    for meta in mistyped + missing:
+        pointer.write_text(json.dumps({**content, "meta": meta}))
+        with pytest.raises(AdapterError, match=message):
+            EntityPredictor.load(tmp_path / "model", graph)
 
 
 def test_bad_tasks(shop: Path, tmp_path: Path) -> None:

@@ -379,3 +379,40 @@ def test_a_select_that_would_delete_leaves_the_rows() -> None:
         with pytest.raises(SchemaError, match="only reads"):
             db.sql("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone")
         assert db.sql("SELECT count(*) AS n FROM t")["n"].to_pylist() == [2]
+
+
+def test_a_closed_database_says_so(db: Database) -> None:
+    cut = db.upto(day(2))
+    asks: list[Any] = [
+        lambda: db.sql("SELECT 1"),
+        lambda: db.num_rows("person"),
+        lambda: db.upto(day(1)),
+        lambda: db.time_sql("visit"),
+        db.check,
+        db.validate_keys,
+        lambda: relgraph.build_graph(db, progress=False),
+        lambda: repr(db),
+        db.cursor,
+        lambda: cut.sql("SELECT 1"),
+    ]
+    db.close()
+    db.close()
+    for ask in asks:
+        db._num_rows.clear()
+        db._times.clear()
+        with pytest.raises(AdapterError, match=r"frames in memory.*: this database is closed; connect to it again"):
+            ask()
+
+
+def test_a_cut_of_a_cut_ends_with_either(db: Database) -> None:
+    middle = db.upto(day(2))
+    inner = middle.upto(day(1))
+    middle.close()
+    assert db.sql("SELECT 1 AS one").num_rows == 1
+    for closed in (middle, inner):
+        with pytest.raises(AdapterError, match="is closed"):
+            closed.sql("SELECT 1")
+    another = db.upto(day(2)).upto(day(1))
+    db.close()
+    with pytest.raises(AdapterError, match="is closed"):
+        another.cursor()

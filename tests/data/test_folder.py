@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -330,6 +331,25 @@ class TestBadInput:
     def test_broken_pointer(self, path: Path, text: str | bytes) -> None:
         (path / "thing.json").write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(AdapterError, match=r"thing.json .*save the thing again"):
+            read_folder(path, "thing")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"meta": None},
+            {"meta": []},
+            {"tensors": []},
+            {"file": None},
+            {"file": 5},
+            {"file": "../x.safetensors"},
+            {"bytes": "80"},
+            {"format": True},
+            {"format": 0},
+        ],
+    )
+    def test_entries_of_another_type(self, path: Path, change: dict[str, Any]) -> None:
+        self.change(path, **change)
+        with pytest.raises(AdapterError, match=rf"thing.json is damaged: .*{next(iter(change))}.*save the thing again"):
             read_folder(path, "thing")
 
     def test_missing_data(self, path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relgraph.data.schema import ColumnSchema, ForeignKey, Schema, TableSchema
 from relgraph.data.source import apply_declarations, distinct_names, select_tables
-from relgraph.data.sql import literal, quote, quote_all
+from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, literal, quote, quote_all
 from relgraph.errors import SchemaError
 
 
@@ -84,12 +86,12 @@ def test_taking_the_key_away_that_others_need() -> None:
 
 
 def test_select_tables() -> None:
-    assert select_tables(SCHEMA, None) == (SCHEMA, [])
+    assert select_tables(SCHEMA, None) == (SCHEMA.tables, [])
     chosen, notes = select_tables(SCHEMA, ["result", "circuit"])
-    assert chosen.names == ("circuit", "result")
-    assert chosen["result"].foreign_keys == ()
+    assert [found.name for found in chosen] == ["circuit", "result"]
+    assert chosen[1].foreign_keys == ()
     assert notes == ["foreign key result.raceId left out: its table 'race' was not selected"]
-    assert select_tables(SCHEMA, "race")[0].names == ("race",)
+    assert select_tables(SCHEMA, "race")[0] == (SCHEMA["race"],)
     with pytest.raises(SchemaError, match="there is no table 'rase'; tables: race, circuit, result"):
         select_tables(SCHEMA, ["rase"])
 
@@ -153,3 +155,22 @@ def test_quoting_refuses_what_no_engine_takes() -> None:
         literal("a\0")
     assert [literal(v) for v in (None, True, False, 3, "x'y")] == ["NULL", "TRUE", "FALSE", "3", "'x''y'"]
     assert literal(0.1) == "CAST('0.1' AS DOUBLE)"
+
+
+def test_the_number_types_are_those_of_the_engine() -> None:
+    rows = duckdb.execute("SELECT DISTINCT logical_type FROM duckdb_types() WHERE type_category = 'NUMERIC'").fetchall()
+    assert {name for (name,) in rows} == {*WHOLE_NUMBERS, *FRACTIONS, "DECIMAL"}
+
+
+def test_a_key_of_the_source_that_leads_nowhere() -> None:
+    keys = (ForeignKey(("a", "b"), "gone"), ForeignKey(("raceId",), "race", ("no",)))
+    found = [SCHEMA["race"], replace(SCHEMA["result"], foreign_keys=keys)]
+    message = "result.a+b refers to table 'gone', which does not exist; tables: race, result"
+    with pytest.raises(SchemaError, match=re.escape(message)) as caught:
+        apply_declarations(found, {"result": {"foreign_keys": {"raceId": "race"}}})
+    remedy = "keys={'result': {'foreign_keys': {('a', 'b'): None}}} or leave its table out with tables=['race']"
+    assert str(caught.value).endswith(remedy)
+    with pytest.raises(SchemaError, match=r"result.raceId refers to race.no, which does not exist; columns: raceId"):
+        apply_declarations(found, {"result": {"foreign_keys": {("a", "b"): None}}})
+    schema = apply_declarations(found, {"result": {"foreign_keys": {("a", "b"): None, "raceId": "race"}}})
+    assert [key.name for key in schema["result"].foreign_keys] == ["raceId"]

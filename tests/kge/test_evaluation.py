@@ -214,6 +214,10 @@ def test_bad_input() -> None:
         evaluate(scorer, test, [statements([(0, 0, 1, ())], Vocabulary("fedcba", "xy", MAIN))])
     with pytest.raises(SchemaError, match="was built for 6 entities and 3 relations"):
         evaluate(DistMult(N, 3), test, [])
+    with pytest.raises(ProtocolError, match=r"known: expected a list of statements, .*got Statements; write \["):
+        evaluate(scorer, test, known=test)  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match=r"known: expected a list of statements, .*got a list with a str in it"):
+        evaluate(scorer, test, known=["train"])  # type: ignore[list-item]
     with torch.no_grad():
         scorer.entity[2, 0] = torch.nan
     with pytest.raises(ProtocolError, match="got NaN"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relgraph.data.folder import read_folder, write_folder
 from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import AdapterError, ProtocolError, SchemaError
 from relgraph.kge import SCORERS, DistMult, LowFER, evaluate, fit, load_scorer, predict, save_scorer
@@ -185,6 +187,9 @@ def test_fit_refuses_what_cannot_be_trained() -> None:
         fit(scorer, train, decay=1.5)
     with pytest.raises(ProtocolError, match="batch_size: expected"):
         fit(scorer, train, batch_size=0)
+    for seed in (-1, 2**63, 1.5, "x", True):
+        with pytest.raises(ProtocolError, match=rf"seed: expected a whole number from 0 to .*, got {seed!r}"):
+            fit(scorer, train, seed=seed)  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match="valid_size: expected"):
         fit(scorer, train, valid=train, valid_size=0)
 
@@ -228,12 +233,24 @@ class TestPredict:
             predict(scorer, vocabulary, relation="plus_1")
         with pytest.raises(ProtocolError, match="got none of them left out"):
             predict(scorer, vocabulary, "e1", "plus_1", "e2")
-        with pytest.raises(ProtocolError, match="k: expected at least 1"):
-            predict(scorer, vocabulary, "e1", "plus_1", k=0)
         with pytest.raises(SchemaError, match="built for 12 entities"):
             predict(scorer, Vocabulary("ab", "xy"), "a", "x")
-        with pytest.raises(SchemaError, match="known: expected statements over"):
+        with pytest.raises(SchemaError, match="known: expected one shared vocabulary"):
             predict(scorer, vocabulary, "e1", "plus_1", known=[ring(size=5)])
+        with pytest.raises(ProtocolError, match=r"known: expected a list of statements, .*got Statements"):
+            predict(scorer, vocabulary, "e1", "plus_1", known=ring())  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("k", [2.5, "3", True, None, 0, -1])
+    def test_k_is_a_whole_number(self, k: Any) -> None:
+        with pytest.raises(ProtocolError, match=rf"k: expected a whole number of at least 1, got {k!r}"):
+            predict(self.scorer(), ring().vocabulary, "e1", "plus_1", k=k)
+
+    @pytest.mark.parametrize("part", ["head", "relation", "tail"])
+    def test_parts_are_labels(self, part: str) -> None:
+        given: dict[str, Any] = {"head": "e1", "relation": "plus_1", "tail": "e2", part: 1}
+        given["tail" if part != "tail" else "head"] = None
+        with pytest.raises(SchemaError, match=f"{part}: expected a label of the vocabulary as text, got 1"):
+            predict(self.scorer(), ring().vocabulary, **given)
 
 
 @pytest.mark.parametrize("name", SCORERS)
@@ -275,4 +292,40 @@ def test_storage_refuses_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.M
         load_scorer(tmp_path)
     monkeypatch.delitem(SCORERS, "own")
     with pytest.raises(SchemaError, match="holds a scorer 'own'; known are distmult"):
+        load_scorer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scorer": None},
+        {"scorer": ["distmult"]},
+        {"arguments": None},
+        {"arguments": [3]},
+        {"arguments": {"num_entities": N, "num_relations": 2, "dim": "x"}},
+        {"num_main_entities": "x"},
+        {"num_main_entities": N + 1},
+        {"meta": None},
+    ],
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_damaged_scorer_says_so(change: dict[str, Any], missing: bool, tmp_path: Path) -> None:
+    save_scorer(DistMult(N, 2, dim=2), ring().vocabulary, tmp_path)
+    pointer = tmp_path / "scorer.json"
+    content = json.loads(pointer.read_text())
+    (name,) = change
+    if missing:
+        del content["meta"][name]
+    else:
+        content["meta"] |= change
+    pointer.write_text(json.dumps(content))
+    with pytest.raises(AdapterError, match=r"is damaged: scorer\.json .*; save the scorer again"):
+        load_scorer(tmp_path)
+
+
+def test_a_scorer_without_its_names_is_damaged(tmp_path: Path) -> None:
+    save_scorer(DistMult(N, 2, dim=2), ring().vocabulary, tmp_path)
+    meta, tensors = read_folder(tmp_path, "scorer")
+    write_folder(tmp_path, "scorer", meta, {n: x for n, x in tensors.items() if n != "entities.data"})
+    with pytest.raises(AdapterError, match=r"is damaged: scorer\.json .*entities\.data"):
         load_scorer(tmp_path)

@@ -170,9 +170,9 @@ class TestContract:
             scorer.query(one, one, position="relation")  # type: ignore[arg-type]
         with pytest.raises(SchemaError, match="built for 7 entities and 3 relations, but the vocabulary has 2 and 3"):
             scorer.require_vocabulary(Vocabulary("ab", "xyz"))
-        with pytest.raises(ShapeError, match="num_relations: expected at least 1, got 0"):
+        with pytest.raises(ShapeError, match="num_relations: expected a whole number of at least 1, got 0"):
             SCORERS[name](N, 0)
-        with pytest.raises(ShapeError, match="dim: expected at least 1"):
+        with pytest.raises(ShapeError, match="dim: expected a whole number of at least 1"):
             SCORERS[name](N, R, dim=0)
 
     def test_it_prints_what_it_is(self, name: str) -> None:
@@ -244,3 +244,25 @@ def test_lowfer_starts_as_published() -> None:
         assert factor.shape == (100, 500)
         assert -1 <= factor.min() < -0.99
         assert 0.99 < factor.max() <= 1
+
+
+@pytest.mark.parametrize("scorer", [DistMult, LowFER])
+@pytest.mark.parametrize("value", [2.5, "x", True, None])
+def test_sizes_are_whole_numbers(scorer: type[Scorer], value: Any) -> None:
+    for name in ("num_entities", "num_relations", "dim"):
+        sizes = {"num_entities": N, "num_relations": R, name: value}
+        with pytest.raises(ShapeError, match=rf"{name}: expected a whole number of at least 1, got {value!r}"):
+            scorer(**sizes)
+    if scorer is LowFER:
+        with pytest.raises(ShapeError, match="rank: expected a whole number"):
+            LowFER(N, R, dim=2, rank=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, 1.5, math.nan, "x", None])
+def test_dropout_is_a_share_below_one(value: Any) -> None:
+    message = rf"dropout: expected a share in \[0, 1\), got {value!r}"
+    with pytest.raises(ShapeError, match=f"^{message}"):
+        DistMult(N, R, dim=2, dropout=value)
+    for name in ("input_dropout", "product_dropout", "output_dropout"):
+        with pytest.raises(ShapeError, match=f"^{name.removesuffix('dropout')}{message}"):
+            LowFER(N, R, dim=2, rank=2, **{name: value})

@@ -115,6 +115,7 @@ def test_predictions_carry_the_databases_keys(db: Any, predictor: EntityPredicto
     assert table.column_names == ["code", "timestamp", "prediction", "label"]
     seeds = predictor.task.seeds(db, "val")
     assert table["code"].to_pylist() == [f"c{i:02d}" for i in seeds.node.tolist()]
+    assert predictor.predict(seeds, progress=False).equals(table)
     torch.testing.assert_close(
         torch.from_numpy(table["prediction"].to_numpy().copy()),
         predictor.scores(seeds.node, seeds.time),
@@ -232,6 +233,11 @@ def test_batches_depend_on_seed_and_epoch_only(db: Any, predictor: EntityPredict
     assert short.num_batches() == len(list(short.batches(0))) == 1
 
 
+def test_the_largest_seed(db: Any, graph: HeteroGraph) -> None:
+    trained = relgraph.fit(db, graph, make_task(), **{**SMALL, "epochs": 1, "seed": 2**63 - 1})
+    assert len(trained.history) == 1
+
+
 def test_statistics_from_the_future_are_refused(db: Any) -> None:
     message = r"saw {}, but validation begins at 2021-09-01; build .* build_graph\(db, fit_until=task.val_time\)"
     with pytest.raises(LeakageError, match=message.format("all rows, whatever their time")):
@@ -244,6 +250,8 @@ def test_statistics_from_the_future_are_refused(db: Any) -> None:
 def test_what_does_not_fit_together_is_refused(db: Any, graph: HeteroGraph) -> None:
     with pytest.raises(ProtocolError, match=r"one fan-out for each of 3 layers, got \[2\]"):
         relgraph.fit(db, graph, make_task(), **{**SMALL, "layers": 3})
+    with pytest.raises(ProtocolError, match=r"seed: expected a whole number from 0 to 2\*\*63 - 1, got -1"):
+        relgraph.fit(db, graph, make_task(), **{**SMALL, "seed": -1})
     with pytest.raises(ProtocolError, match=r"val_time of the task is not set.*with_times"):
         relgraph.fit(db, graph, make_task(val_time=None), **SMALL)
     frames = {"customer": pd.DataFrame({"code": ["x"]}), "purchase": pd.DataFrame({"at": [pd.Timestamp("2021-01-01")]})}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relgraph.errors import AdapterError, ProtocolError
+from relgraph.errors import AdapterError, BackendError, ProtocolError
 from relgraph.training import History, fit
 from tests.training.toy_job import ToyJob, same
 
@@ -252,6 +252,20 @@ class TestRefused:
     def test_arguments_that_must_be_positive(self, name: str) -> None:
         with pytest.raises(ProtocolError, match=f"{name} must be greater than 0, got 0"):
             quick(LineJob(), **{name: 0})
+
+    @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "x", None])
+    def test_seed(self, seed: Any) -> None:
+        with pytest.raises(ProtocolError, match=rf"seed: expected a whole number from 0 to .*, got {seed!r}"):
+            quick(LineJob(), seed=seed)
+
+    def test_devices_and_precisions_that_are_not_there(self) -> None:
+        with pytest.raises(BackendError, match=r"accelerator='foo'.*names are: auto, .*cpu"):
+            quick(LineJob(), accelerator="foo")
+        with pytest.raises(BackendError, match=r"precision='foo'.*32-true"):
+            quick(LineJob(), precision="foo")
+        if not torch.cuda.is_available():
+            with pytest.raises(BackendError, match=r"accelerator='cuda'.*\['cpu'\]"):
+                quick(LineJob(), accelerator="cuda")
 
     def test_arguments_that_need_others(self) -> None:
         with pytest.raises(ProtocolError, match="mode must be 'max' or 'min'"):
