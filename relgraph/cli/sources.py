@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from relgraph.cli.output import log
 from relgraph.errors import AdapterError, ProtocolError, SchemaError
 
 if TYPE_CHECKING:
@@ -138,7 +139,10 @@ def _split(
     if split == "auto":
         timed = statements.time is not None and bool((statements.time != STATIC).any())
         split = "time" if timed else "random"
-    return statements.split(by=split, seed=seed)
+    parts = statements.split(by=split, seed=seed)
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in zip(("train", "valid", "test"), parts, strict=True))
+    log(f"split by {split}: {sizes}")
+    return parts
 
 
 def _declarations(path: Path | None) -> dict[str, dict[str, Any]]:
