@@ -3,22 +3,25 @@
 if __name__ != "relgraph.adapters":
     raise ImportError(f"this folder is the package relgraph.adapters, not {__name__}: use 'import relgraph.adapters'")
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_PUBLIC = {
+from relgraph.lazy import lazy
+
+if TYPE_CHECKING:
+    from relgraph.adapters.pykeen import from_pykeen as from_pykeen
+    from relgraph.adapters.pykeen import to_pykeen as to_pykeen
+    from relgraph.adapters.statement_files import read_statements as read_statements
+    from relgraph.adapters.statement_files import write_statements as write_statements
+    from relgraph.adapters.tables import ADAPTERS as ADAPTERS
+    from relgraph.adapters.tables import connect as connect
+
+_HOMES = {
     "ADAPTERS": "relgraph.adapters.tables",
     "connect": "relgraph.adapters.tables",
     "from_pykeen": "relgraph.adapters.pykeen",
     "read_statements": "relgraph.adapters.statement_files",
+    "to_pykeen": "relgraph.adapters.pykeen",
+    "write_statements": "relgraph.adapters.statement_files",
 }
-
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(importlib.import_module(_PUBLIC[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'relgraph.adapters' has no attribute {name!r}")
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

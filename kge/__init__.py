@@ -3,50 +3,35 @@
 if __name__ != "relgraph.kge":
     raise ImportError(f"this folder is the package relgraph.kge, not {__name__}: use 'import relgraph.kge'")
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from relgraph.lazy import lazy
 
 if TYPE_CHECKING:
-    from relgraph.kge.evaluation import Metrics, evaluate
-    from relgraph.kge.prediction import Prediction, predict
-    from relgraph.kge.scorers import SCORERS, DistMult, LowFER, Scorer
-    from relgraph.kge.storage import load_scorer, save_scorer
-    from relgraph.kge.training import fit
+    from relgraph.kge.evaluation import Metrics as Metrics
+    from relgraph.kge.evaluation import evaluate as evaluate
+    from relgraph.kge.prediction import Prediction as Prediction
+    from relgraph.kge.prediction import predict as predict
+    from relgraph.kge.scorers import SCORERS as SCORERS
+    from relgraph.kge.scorers import DistMult as DistMult
+    from relgraph.kge.scorers import LowFER as LowFER
+    from relgraph.kge.scorers import Scorer as Scorer
+    from relgraph.kge.storage import load_scorer as load_scorer
+    from relgraph.kge.storage import save_scorer as save_scorer
+    from relgraph.kge.training import fit as fit
 
-_PUBLIC = {
-    "SCORERS": "scorers",
-    "DistMult": "scorers",
-    "LowFER": "scorers",
-    "Metrics": "evaluation",
-    "Prediction": "prediction",
-    "Scorer": "scorers",
-    "evaluate": "evaluation",
-    "fit": "training",
-    "load_scorer": "storage",
-    "predict": "prediction",
-    "save_scorer": "storage",
+_HOMES = {
+    "SCORERS": "relgraph.kge.scorers",
+    "DistMult": "relgraph.kge.scorers",
+    "LowFER": "relgraph.kge.scorers",
+    "Metrics": "relgraph.kge.evaluation",
+    "Prediction": "relgraph.kge.prediction",
+    "Scorer": "relgraph.kge.scorers",
+    "evaluate": "relgraph.kge.evaluation",
+    "fit": "relgraph.kge.training",
+    "load_scorer": "relgraph.kge.storage",
+    "predict": "relgraph.kge.prediction",
+    "save_scorer": "relgraph.kge.storage",
 }
-
-__all__ = [
-    "SCORERS",
-    "DistMult",
-    "LowFER",
-    "Metrics",
-    "Prediction",
-    "Scorer",
-    "evaluate",
-    "fit",
-    "load_scorer",
-    "predict",
-    "save_scorer",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"relgraph.kge.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'relgraph.kge' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

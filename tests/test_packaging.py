@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
 import shutil
@@ -166,3 +168,23 @@ def test_installed_wheel_imports(distributions: Path, tmp_path: Path) -> None:
     result = python("-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count(str(tmp_path / "relgraph")) == 2
+
+
+@pytest.mark.parametrize(
+    "package", ["relgraph", "relgraph.adapters", "relgraph.kge", "relgraph.nn", "relgraph.sampling"]
+)
+def test_lazy_names_exist_and_type_checkers_see_the_same(package: str) -> None:
+    module = importlib.import_module(package)
+    homes: dict[str, str] = module._HOMES
+    tree = ast.parse(Path(str(module.__file__)).read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {
+        alias.name: "" if node.module == package else node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == homes
+    for name in homes:
+        assert getattr(module, name) is not None
+    assert set(homes) <= set(dir(module))

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_PUBLIC = {
+from relgraph.lazy import lazy
+
+if TYPE_CHECKING:
+    from relgraph.nn.encoders import HeteroEncoder as HeteroEncoder
+    from relgraph.nn.encoders import RelativeTimeEncoder as RelativeTimeEncoder
+    from relgraph.nn.encoders import TableEncoder as TableEncoder
+    from relgraph.nn.entity_model import EntityModel as EntityModel
+    from relgraph.nn.sage import HeteroGraphSAGE as HeteroGraphSAGE
+
+_HOMES = {
     "EntityModel": "relgraph.nn.entity_model",
     "HeteroEncoder": "relgraph.nn.encoders",
     "HeteroGraphSAGE": "relgraph.nn.sage",
     "RelativeTimeEncoder": "relgraph.nn.encoders",
     "TableEncoder": "relgraph.nn.encoders",
 }
-
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'relgraph.nn' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

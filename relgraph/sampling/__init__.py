@@ -6,24 +6,21 @@ first use.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_PUBLIC = {
+from relgraph.lazy import lazy
+
+if TYPE_CHECKING:
+    from relgraph.sampling.adjacency import Adjacency as Adjacency
+    from relgraph.sampling.engine_tensor import Sample as Sample
+    from relgraph.sampling.engine_tensor import sample as sample
+    from relgraph.sampling.sampler import TemporalSampler as TemporalSampler
+
+_HOMES = {
     "Adjacency": "relgraph.sampling.adjacency",
     "Sample": "relgraph.sampling.engine_tensor",
     "TemporalSampler": "relgraph.sampling.sampler",
     "sample": "relgraph.sampling.engine_tensor",
 }
-
-__all__ = sorted(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'relgraph.sampling' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = sorted(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)
