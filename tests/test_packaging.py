@@ -188,3 +188,33 @@ def test_lazy_names_exist_and_type_checkers_see_the_same(package: str) -> None:
     for name in homes:
         assert getattr(module, name) is not None
     assert set(homes) <= set(dir(module))
+
+
+WITH_TORCH_ALONE = """
+import sys, tempfile
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in %r:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+import torch, relgraph, relgraph.ops
+from relgraph.data.statements import Statements, Vocabulary
+from relgraph.sampling import sample
+i = torch.arange(4)
+facts = Statements(i, i %% 2, (i + 1) %% 4, Vocabulary(list("abcd"), ["r", "s"]))
+path = relgraph.HeteroGraph.from_statements(facts).save(tempfile.mkdtemp())
+facts = relgraph.HeteroGraph.load(path).statements()
+scorer = relgraph.kge.LowFER(4, 2, dim=4, rank=2)
+relgraph.kge.predict(scorer, facts.vocabulary, head="a", relation="r", k=1)
+print(0 < relgraph.kge.evaluate(scorer, facts, known=[facts], progress=False)["mrr"] <= 1)
+"""
+OTHERS = (
+    *("duckdb", "lightning_fabric", "networkx", "pandas", "pyarrow", "pykeen", "rich", "scipy", "sklearn"),
+    *("sqlalchemy", "torch_frame", "torch_geometric", "typer"),
+)
+
+
+def test_graphs_and_scorers_need_torch_numpy_and_safetensors_only(tmp_path: Path) -> None:
+    script = WITH_TORCH_ALONE % (OTHERS,)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr
