@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from relgraph.data.columns import encode_columns, understand_columns
 from relgraph.data.graph import EdgeStore, EdgeType, HeteroGraph, NodeStore
+from relgraph.data.inherit import inherit_times as times_from_keys
 from relgraph.data.keys import Keys, TextColumn
 from relgraph.data.progress import track
 from relgraph.data.schema import ForeignKey, SemanticType, TableSchema
@@ -33,6 +35,7 @@ def build_graph(
     *,
     types: Mapping[str, str | SemanticType] | None = None,
     null_time: Literal["unknown", "static"] = "unknown",
+    inherit_times: bool = True,
     progress: bool = True,
 ) -> HeteroGraph:
     """Turn a database into a graph: a node type per table, an edge type ``(table, key, target)`` per foreign key.
@@ -45,6 +48,8 @@ def build_graph(
             microseconds); all rows by default.
         types: Semantic types given instead of found: ``{"results.statusId": "categorical"}``.
         null_time: A row whose time is NULL is never visible (``"unknown"``) or always (``"static"``).
+        inherit_times: A row of a table without time column gets the latest time of the rows it refers to: the line of
+            an invoice is not seen before the invoice. ``False`` makes such rows always visible.
         progress: Show progress on stderr.
 
     Returns:
@@ -72,12 +77,17 @@ def build_graph(
         "left_out": {},
         "notes": list(db.notes),
     }
-    nodes: dict[str, NodeStore] = {}
-    for table in track(list(db.schema), "tables to nodes", progress, lambda table: table.name):
-        nodes[table.name] = _build_nodes(db, table, limit, chosen.get(table.name, {}), null_time, report)
+    times = {table.name: _own_time(db, table, null_time) for table in db.schema}
     edges: dict[EdgeType, EdgeStore] = {}
     for table, key in track(list(db.schema.foreign_keys), "keys to edges", progress, lambda pair: pair[1].name):
         edges[table.name, key.name, key.table] = _build_edges(db, table, key, report)
+    if inherit_times:
+        inherited = times_from_keys(times, edges, {name: db.num_rows(name) for name in db.schema.names})
+        times |= {name: time for name, (time, _) in inherited.items()}
+        report["inherited_times"] = {name: list(tables) for name, (_, tables) in inherited.items()}
+    nodes: dict[str, NodeStore] = {}
+    for table in track(list(db.schema), "tables to nodes", progress, lambda table: table.name):
+        nodes[table.name] = _build_nodes(db, table, times[table.name], limit, chosen.get(table.name, {}), report)
     return HeteroGraph(nodes, edges, schema=db.schema, fit_until=limit, report=report)
 
 
@@ -98,33 +108,49 @@ def _given_types(db: Database, types: Mapping[str, str | SemanticType]) -> dict[
     return chosen
 
 
+def _own_time(db: Database, table: TableSchema, null_time: str) -> Tensor | None:
+    """The time of every row by the table's own time column."""
+    if table.time_column is None:
+        return None
+    missing = UNKNOWN if null_time == "unknown" else STATIC
+    moments = f"SELECT __row, coalesce({db.time_sql(table.name)}, {missing}) AS v FROM ({db.numbered(table.name)})"
+    return _scatter(db.connection, moments, db.num_rows(table.name), missing)
+
+
 def _build_nodes(
     db: Database,
     table: TableSchema,
+    time: Tensor | None,
     limit: int | None,
     types: Mapping[str, SemanticType],
-    null_time: str,
     report: dict[str, Any],
 ) -> NodeStore:
-    connection = db.connection
     num_rows = db.num_rows(table.name)
     numbered = f"({db.numbered(table.name)})"
-    fitted = quote(table.name)
-    time = None
-    if table.time_column is not None:
-        moment = db.time_sql(table.name)
-        missing = UNKNOWN if null_time == "unknown" else STATIC
-        time = _scatter(
-            connection, f"SELECT __row, coalesce({moment}, {missing}) AS v FROM {numbered}", num_rows, missing
-        )
-        if limit is not None:
-            fitted = f"(SELECT * FROM {quote(table.name)} WHERE coalesce({moment}, {missing}) <= {limit})"
-        report["unknown_times"][table.name] = int((time == UNKNOWN).sum())
-    meanings = understand_columns(connection, table, fitted, types)
     report["rows"][table.name] = num_rows
+    if time is not None:
+        report["unknown_times"][table.name] = int((time == UNKNOWN).sum())
+    with _fitted(db, numbered, time, limit) as fitted:
+        meanings = understand_columns(db.connection, table, fitted, types)
+        features = encode_columns(db.connection, numbered, fitted, meanings, num_rows)
     report["left_out"][table.name] = {m.name: m.left_out for m in meanings if m.left_out is not None}
-    features = encode_columns(connection, numbered, fitted, meanings, num_rows)
     return NodeStore(num_rows, _build_keys(db, table, report), time, features)
+
+
+@contextmanager
+def _fitted(db: Database, numbered: str, time: Tensor | None, limit: int | None) -> Iterator[str]:
+    """SQL of the rows that statistics may see."""
+    if time is None or limit is None:
+        yield numbered
+        return
+    import pyarrow
+
+    visible = (time <= limit).nonzero().flatten().numpy()
+    db.connection.register("__fitted", pyarrow.table({"row": visible}))
+    try:
+        yield f"(SELECT t.* FROM {numbered} t SEMI JOIN __fitted f ON t.__row = f.row)"
+    finally:
+        db.connection.unregister("__fitted")
 
 
 def _build_keys(db: Database, table: TableSchema, report: dict[str, Any]) -> Keys | None:

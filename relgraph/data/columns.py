@@ -220,6 +220,8 @@ def _timestamp_stats(connection: duckdb.DuckDBPyConnection, fitted: str, meaning
     parts = ", ".join(f"[{', '.join(_stamp_parts(t))}]" for t in ("min(t)", "max(t)", "quantile_disc(t, 0.5)"))
     sql = f"SELECT {parts} FROM (SELECT {stamp} AS t FROM {fitted}) WHERE t IS NOT NULL"
     oldest, newest, median = connection.execute(sql).fetchall()[0]
+    if oldest[1] is None:  # only infinities
+        oldest = newest = median = [1970, 0, 0, 3, 0, 0, 0]
     return {"year_range": [oldest[0], newest[0]], "oldest": oldest, "newest": newest, "median": median}
 
 

@@ -144,7 +144,7 @@ class _Collector:
         row = store.edge_index[0]
         relation = torch.full_like(row, self._relation(self._key_relation(source, name, target)))
         head, tail = row + self.offsets[source], store.edge_index[1] + self.offsets[target]
-        time = self._time(source, row, [(target, store.edge_index[1])])
+        time = self._time(source, row)
         self.parts.append((head, relation, tail, time, Qualifiers.empty(row.numel())))
         missing = self.graph.nodes[source].num_nodes - row.numel()
         if missing:
@@ -167,8 +167,7 @@ class _Collector:
         pairs = [(self._key_relation(*t), targets[t][rows]) for t in edge_types[2:]]
         pairs += self._literals(table, rows)
         qualifiers = self._pack(pairs, rows.numel())
-        ends = [(t[2], targets[t][rows] - self.offsets[t[2]]) for t in edge_types[:2]]
-        self.parts.append((head[rows], relation, tail[rows], self._time(table, rows, ends), qualifiers))
+        self.parts.append((head[rows], relation, tail[rows], self._time(table, rows), qualifiers))
 
     def _key_relation(self, table: str, name: str, target: str) -> str:
         # one column may refer to two tables; only then is the target part of the name
@@ -206,16 +205,9 @@ class _Collector:
         ptr = torch.cat([torch.zeros(1, dtype=torch.int64), present.sum(1).cumsum(0)])
         return Qualifiers(ptr, relation.expand_as(entity)[present], entity[present])
 
-    def _time(self, table: str, rows: Tensor, ends: Sequence[tuple[str, Tensor]]) -> Tensor:
-        """When rows happened; a row of a table without time is not known before what it connects."""
+    def _time(self, table: str, rows: Tensor) -> Tensor:
         time = self.graph.nodes[table].time
-        if time is not None:
-            return time[rows]
-        latest = torch.full_like(rows, STATIC)
-        for name, index in ends:
-            end = self.graph.nodes[name].time
-            latest = latest if end is None else torch.maximum(latest, end[index])
-        return latest
+        return torch.full_like(rows, STATIC) if time is None else time[rows]
 
 
 def _plain_statements(graph: HeteroGraph) -> Statements:

@@ -295,7 +295,7 @@ class HeteroGraph:
     ) -> Statements:
         """The graph as facts; built on first use and kept.
 
-        A statement has the time of its row; where the row's table has no time column, the later time of head and tail.
+        A statement has the time of its row.
 
         Args:
             form: ``"hyper"`` makes each row of a fact table (two or more foreign keys, nothing refers to it) one

@@ -47,6 +47,12 @@ def label_rows(
     Raises:
         SchemaError: If the table has no key, or the query cannot run or lacks a column.
     """
+    hidden = [name for name in db.schema.names if name.casefold() == "timestamps"]
+    if hidden:
+        raise SchemaError(
+            f"table {hidden[0]!r} would be hidden by the table of seed times that a task's SQL is given; connect it "
+            "under another name or leave it out (tables=)"
+        )
     key = _key(db, table, entity_columns)
     labels = _run(visible, query, times, [*(entity_columns or key), time_column, label_column], len(key))
     cursor = db.cursor()

@@ -145,8 +145,14 @@ def _problems(report: Report) -> Iterator[str]:
             yield f"{table.table}: no time is declared; candidates: {', '.join(table.time_candidates)}"
         if table.loose:
             yield f"{table.table}: hangs loose, no foreign key starts or ends here"
+    timed = {table.table for table in report.tables if table.time_column}
     for link in report.foreign_keys:
         name = f"{link.table}.{link.key} -> {link.target}"
+        if link.target in timed and link.table not in timed and link.null < link.rows:
+            yield (
+                f"{name}: {link.table} has no time of its own, so a graph gives its rows that of the {link.target} "
+                "they refer to"
+            )
         if link.dangling:
             yield f"{name}: {link.dangling:,} rows ({link.dangling_share:.1%}) refer to a row that does not exist"
         if link.future:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from relgraph.data.time import STATIC
+from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 
 __all__ = ["Qualifiers", "Statements", "Vocabulary"]
@@ -229,8 +229,8 @@ class Statements:
 
         Args:
             by: ``"random"`` shuffles; ``"time"`` puts the latest statements into test, the ones before into
-                validation; static statements are all for training, unknown times come last; one moment is never cut
-                in two, so a part can be empty.
+                validation; static statements are all for training, those of unknown time for the test; one moment is
+                never cut in two, so a part can be empty.
             fractions: Shares of the three parts, of the statements that have a time where it is by time; must add up
                 to 1.
             seed: Seed of the shuffle.
@@ -252,7 +252,8 @@ class Statements:
 
     def _time_order(self, fractions: tuple[float, float, float]) -> tuple[Tensor, int, int]:
         """All statements by time and the two places to cut; static ones are all before the first."""
-        if self.time is None or bool((self.time == STATIC).all()):
+        dated = None if self.time is None else (self.time != STATIC) & (self.time != UNKNOWN)
+        if self.time is None or dated is None or not bool(dated.any()):
             raise ProtocolError("split by time: these statements have no time; use by='random'")
         order = self.time.argsort(stable=True)
         ordered = self.time[order]
@@ -260,7 +261,7 @@ class Statements:
         # a moment is never cut in two: the boundary moves behind the statements that share its time
         cuts = [
             int(torch.searchsorted(ordered, ordered[num_static + cut - 1], right=True)) if cut else num_static
-            for cut in _cuts(fractions, len(self) - num_static)
+            for cut in _cuts(fractions, int(dated.sum()))
         ]
         return order, cuts[0], cuts[1]
 

@@ -90,7 +90,7 @@ def predict_entities(
         progress: Show progress on stderr.
 
     Returns:
-        The metrics of each model on the test split, and the surest predictions of the GNN with the best validation.
+        The metrics of each model on the test split, and the highest predictions of the GNN with the best validation.
     """
     seeds = {split: task.seeds(db, split) for split in SPLITS}
     test = seeds["test"]

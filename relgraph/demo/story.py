@@ -41,7 +41,7 @@ def _findings(result: DemoResult) -> list[str]:
         f"predicting rows of {entities.task.entity_table} ({entities.task.kind}, {entities.splits[-1][1]:,} test rows)",
         *_score_lines(entities.scores),
         "",
-        "surest predictions: "
+        "highest predictions: "
         + "; ".join(f"{key} ({value:.2f}, was {label:g})" for key, _, value, label in entities.top[:5]),
         "",
     ]
@@ -132,7 +132,7 @@ def _entities(entities: EntityOutcome) -> Section:
                 curves_svg("training loss", {_short(n): h.curve("loss") for n, h in entities.histories.items()}),
                 curves_svg(f"validation {metric}", {_short(n): h.curve(metric) for n, h in entities.histories.items()}),
             ),
-            "<h3>The surest predictions</h3>",
+            "<h3>The highest predictions</h3>",
             paragraph(
                 f"Of the GNN with the best validation ({entities.chosen}), by the database's own key of "
                 f"{task.entity_table}, with what then really happened."

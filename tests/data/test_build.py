@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -215,3 +216,57 @@ def test_years_that_no_small_integer_holds() -> None:
     graph = relgraph.build_graph(relgraph.connect({"t": frame}, progress=False), progress=False)
     assert graph.nodes["t"].features is not None
     assert graph.nodes["t"].features.column("at")[:, 0].tolist() == [9999, 2020]
+
+
+def test_a_column_of_infinite_times_only(tmp_path: Path) -> None:
+    # Arrow has no infinite timestamp, DuckDB has
+    with duckdb.connect(tmp_path / "t.duckdb") as file:
+        file.execute("CREATE TABLE t AS SELECT unnest(['infinity', '-infinity'])::TIMESTAMP AS at")
+    graph = relgraph.build_graph(relgraph.connect(tmp_path / "t.duckdb", progress=False), progress=False)
+    assert graph.nodes["t"].features is not None
+    assert graph.nodes["t"].features.column("at").unique().tolist() == [-1]
+    assert graph.to_hetero_data()["t"].col_stats["at"]
+
+
+def lines() -> relgraph.Database:
+    """Lines of invoices, notes on lines, and people that refer to each other: only invoices have a time."""
+    frames = {
+        "person": pd.DataFrame({"id": [1, 2], "friend": [2, 1]}),
+        "invoice": pd.DataFrame({"id": [1, 2, 3], "day": pd.to_datetime(["2020-01-01", "2020-03-01", None])}),
+        "line": pd.DataFrame(
+            {
+                "id": [1, 2, 3, 4],
+                "invoice": pd.array([1, 2, 3, None], "Int64"),
+                "person": [1, 1, 2, 2],
+                "amount": [1.0, 100.0, 5.0, 3.0],
+            }
+        ),
+        "note": pd.DataFrame({"line": [2, 1], "words": [3.5, 4.5]}),
+    }
+    keys = {
+        "person": {"primary_key": "id", "foreign_keys": {"friend": "person"}},
+        "invoice": "id",
+        "line": {"primary_key": "id", "foreign_keys": {"invoice": "invoice", "person": "person"}},
+        "note": {"foreign_keys": {"line": "line"}},
+    }
+    return relgraph.connect(frames, keys=keys, times={"invoice": "day"}, progress=False)
+
+
+def test_a_row_without_time_happens_with_what_it_refers_to_over_any_number_of_steps() -> None:
+    january, march = (int(to_microseconds(f"2020-0{month}-01")) for month in (1, 3))
+    graph = relgraph.build_graph(lines(), fit_until="2020-02-01", progress=False)
+    line, note = graph.nodes["line"], graph.nodes["note"]
+    assert line.time is not None
+    assert line.time.tolist() == [january, march, UNKNOWN, STATIC]
+    assert note.time is not None
+    assert note.time.tolist() == [march, january]
+    assert graph.nodes["person"].time is None
+    assert graph.report["inherited_times"] == {"line": ["invoice"], "note": ["line"]}
+    # statistics see the lines of January and the one without invoice
+    assert line.features is not None
+    assert line.features.stats["amount"]["mean"] == 2.0
+    assert note.features is None  # one row up to the fit time: its only column is constant
+    assert graph.statements().time is not None
+    off = relgraph.build_graph(lines(), inherit_times=False, progress=False)
+    assert off.nodes["line"].time is None
+    assert "inherited_times" not in off.report

@@ -76,6 +76,24 @@ def test_a_row_without_time_is_not_known_before_what_it_connects() -> None:
     assert statements.time.tolist() == [int(to_microseconds(f"2020-0{month}-01")) for month in (3, 2, 3)]
 
 
+@pytest.mark.parametrize("form", ["hyper", "triples"])
+def test_every_key_dates_a_row_without_time(form: str) -> None:
+    frames = {
+        "shop": pd.DataFrame({"id": [1]}),
+        "track": pd.DataFrame({"id": [5]}),
+        "invoice": pd.DataFrame({"id": [1, 2], "day": pd.to_datetime(["2020-01-01", "2020-03-01"])}),
+        "line": pd.DataFrame({"shop": [1, 1, 1], "track": [5, 5, 5], "invoice": [2, 1, None]}),
+    }
+    line = {"foreign_keys": {"shop": "shop", "track": "track", "invoice": "invoice"}}
+    keys = {"shop": "id", "track": "id", "invoice": "id", "line": line}
+    db = relgraph.connect(frames, keys=keys, times={"invoice": "day"}, progress=False)
+    statements = relgraph.build_graph(db, progress=False).statements(form=form)
+    first, second = (int(to_microseconds(f"2020-0{month}-01")) for month in (3, 1))
+    assert statements.time is not None
+    rows = [first, second, STATIC]
+    assert statements.time.tolist() == (rows if form == "hyper" else [*rows, *rows, first, second])
+
+
 def test_roles_choose_head_and_tail(graph: relgraph.HeteroGraph) -> None:
     statements = graph.statements(roles={"sale": ("hall+slot", "buyer")})
     assert words_of(statements)[6:] == [

@@ -92,9 +92,10 @@ def test_problems_name_what_to_look_at(report: Any) -> None:
         "order.person -> person: 1 rows (25.0%) refer to a row that does not exist",
         "order.person -> person: 2 rows are earlier than the row they refer to",
         "words.at cannot be the time column",
+        "note.a+b -> order: note has no time of its own, so a graph gives its rows that of the order",
     ):
         assert sentence in text
-    assert len(report.problems) == 11
+    assert len(report.problems) == 12
 
 
 def test_text_json_and_html(report: Any) -> None:

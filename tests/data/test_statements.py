@@ -65,6 +65,16 @@ def test_split_by_time_keeps_static_statements_for_training() -> None:
     assert [part.head.tolist() for part in parts] == [[0, 1, 2, 3, 4, 5, 7, 8], [6], [9]]
 
 
+def test_split_by_time_trains_on_no_unknown_time_however_many_there_are() -> None:
+    time = torch.tensor([UNKNOWN] * 10 + list(range(10)))
+    index = torch.arange(20)
+    whole = Statements(index, index * 0, index, Vocabulary([str(i) for i in range(20)], ["r"]), time)
+    parts = whole.split("time")
+    assert [part.head.tolist() for part in parts] == [list(range(10, 18)), [18], [19, *range(10)]]
+    with pytest.raises(ProtocolError, match="no time"):
+        whole.select(index[:10]).split("time")
+
+
 def test_random_split_is_a_partition_and_repeats_with_its_seed() -> None:
     index = torch.arange(50)
     whole = Statements(index, index * 0, index, Vocabulary([str(i) for i in range(50)], ["r"]))
