@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from relgraph.data.statements import Qualifiers, Statements, Vocabulary
+from relgraph.data.statements import Qualifiers, Statements, Vocabulary, csr_ptr
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge.scorers.base import Position
 from relgraph.ops.tiles import Csr, csr_rows, csr_select
@@ -39,7 +39,7 @@ def group_answers(key: Tensor, answer: Tensor, num_keys: int) -> Csr:
     new = torch.ones_like(key, dtype=torch.bool)
     new[1:] = (key.diff() != 0) | (answer.diff() != 0)
     counts = torch.bincount(key[new], minlength=num_keys)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]), answer[new]
+    return csr_ptr(counts), answer[new]
 
 
 def qualifier_sets(qualifiers: Qualifiers) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from relgraph.data.keys import Keys, TextColumn
 from relgraph.data.schema import Schema, SemanticType
-from relgraph.data.statements import Qualifiers, Statements, Vocabulary
+from relgraph.data.statements import Qualifiers, Statements, Vocabulary, csr_ptr
 from relgraph.data.time import STATIC
 from relgraph.errors import SchemaError
 
@@ -202,8 +202,7 @@ class _Collector:
         relation = torch.tensor([self._relation(name) for name, _ in pairs], dtype=torch.int64)
         entity = torch.stack([values for _, values in pairs], dim=1)  # [count, pairs]
         present = entity >= 0
-        ptr = torch.cat([torch.zeros(1, dtype=torch.int64), present.sum(1).cumsum(0)])
-        return Qualifiers(ptr, relation.expand_as(entity)[present], entity[present])
+        return Qualifiers(csr_ptr(present.sum(1)), relation.expand_as(entity)[present], entity[present])
 
     def _time(self, table: str, rows: Tensor) -> Tensor:
         time = self.graph.nodes[table].time
@@ -223,13 +222,13 @@ def _plain_statements(graph: HeteroGraph) -> Statements:
     vocabulary = Vocabulary(EntityLabels(blocks), relations, _main(graph))
     none = torch.empty(0, dtype=torch.int64)
     heads, tails, kinds, times, qualifiers = [none], [none], [none], [none], [Qualifiers.empty(0)]
-    timed = any(graph.edge_time(t) is not None for t in graph.edges)
+    known_times = {t: graph.edge_time(t) for t in graph.edges}
+    timed = any(time is not None for time in known_times.values())
     for edge_type, label in zip(graph.edges, labels, strict=True):
-        store = graph.edges[edge_type]
+        store, time = graph.edges[edge_type], known_times[edge_type]
         heads.append(store.edge_index[0] + graph.node_offsets[edge_type[0]])
         tails.append(store.edge_index[1] + graph.node_offsets[edge_type[2]])
         kinds.append(torch.full((store.num_edges,), number[label], dtype=torch.int64))
-        time = graph.edge_time(edge_type) if timed else None
         times.append(torch.full((store.num_edges,), STATIC, dtype=torch.int64) if time is None else time)
         qualifiers.append(store.qualifiers or Qualifiers.empty(store.num_edges))
     packed = Qualifiers.cat(qualifiers)

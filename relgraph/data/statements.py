@@ -13,7 +13,7 @@ from torch import Tensor
 from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 
-__all__ = ["Qualifiers", "Statements", "Vocabulary"]
+__all__ = ["Qualifiers", "Statements", "Vocabulary", "csr_ptr"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Qualifiers:
     def cat(cls, parts: Sequence[Qualifiers]) -> Qualifiers:
         """The qualifiers of several blocks of statements, one after the other."""
         counts = torch.cat([part.counts for part in parts])
-        return cls(_ptr(counts), torch.cat([p.relation for p in parts]), torch.cat([p.entity for p in parts]))
+        return cls(csr_ptr(counts), torch.cat([p.relation for p in parts]), torch.cat([p.entity for p in parts]))
 
     def __len__(self) -> int:
         return self.ptr.numel() - 1
@@ -138,7 +138,7 @@ class Qualifiers:
     def select(self, index: Tensor) -> Qualifiers:
         """The qualifiers of the statements ``index`` (int64 ``[n]``), in that order."""
         counts = self.counts[index]
-        ptr = _ptr(counts)
+        ptr = csr_ptr(counts)
         pair = torch.arange(int(ptr[-1]), device=ptr.device)
         pair = pair + torch.repeat_interleave(self.ptr[:-1][index] - ptr[:-1], counts)
         return Qualifiers(ptr, self.relation[pair], self.entity[pair])
@@ -300,7 +300,8 @@ def _cuts(fractions: tuple[float, float, float], count: int) -> tuple[int, int]:
     return round(fractions[0] * count), round((fractions[0] + fractions[1]) * count)
 
 
-def _ptr(counts: Tensor) -> Tensor:
+def csr_ptr(counts: Tensor) -> Tensor:
+    """Where each row of a CSR layout starts and ends, int64 ``[n + 1]``, from how many entries each has, ``[n]``."""
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relgraph.data.statements import csr_ptr
 from relgraph.errors import ProtocolError, ShapeError
 
 __all__ = [
@@ -143,7 +144,7 @@ def csr_select(csr: Csr, rows: Tensor) -> Csr:
     """Some rows of a CSR, in the order of ``rows`` (int64 ``[n]``)."""
     ptr, index = csr
     counts = ptr.diff()[rows]
-    start = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    start = csr_ptr(counts)
     shift = torch.repeat_interleave(ptr[:-1][rows] - start[:-1], counts)
     return start, index[torch.arange(int(start[-1]), device=ptr.device) + shift]
 
@@ -156,7 +157,7 @@ def distinct_csr(csr: Csr, num_columns: int) -> Csr:
         return csr
     key = torch.unique(key)
     counts = torch.bincount(torch.div(key, max(num_columns, 1), rounding_mode="floor"), minlength=ptr.numel() - 1)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]), key % max(num_columns, 1)
+    return csr_ptr(counts), key % max(num_columns, 1)
 
 
 class RowBlock:
