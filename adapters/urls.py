@@ -70,12 +70,20 @@ def existing(path: Path, what: str) -> Path:
 
 
 def has_magic(path: Path, magic: bytes, offset: int = 0) -> bool:
-    """Whether a file exists and has these bytes at an offset."""
+    """Whether a file exists and has these bytes at an offset.
+
+    Raises:
+        AdapterError: If there is a file that cannot be read.
+    """
     if not path.is_file():
         return False
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(len(magic)) == magic
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(len(magic)) == magic
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise AdapterError(f"{path} cannot be read: {reason}")
 
 
 def masked(url: str) -> str:

@@ -50,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     db = f1.connect(arguments.folder, progress=False)
     task = f1.driver_dnf(regime="frozen")
-    graph = relgraph.build_graph(db, fit_until=task.val_time, progress=False)
+    graph = relgraph.build_graph(db, fit_until=task.val_time, text=None, progress=False)
     runs = [run(db, graph, task, seed, arguments.checkpoints) for seed in arguments.seeds]
     scores = [100 * row["test"]["auroc"] for row in runs]
     result = {

@@ -73,11 +73,42 @@ def demo(result: Result) -> Row:
     )
 
 
+def build(result: Result) -> Row:
+    sections = result["sections"]
+    assert all(part.get("equal", True) for part in sections.values()), "a speed without equal results is none"
+    what, here = ["tables to a temporal graph with features, statistics and sorted adjacency"], [""]
+    versions: dict[str, str] = {}
+    if "ratio" in sections.get("peer", {}):
+        peer = sections["peer"]
+        what.append(f"{peer['rows']:,} fact rows in Parquet (DuckDB)")
+        here.append(
+            "**{parquet:.0f}** ({duckdb:.0f}) times as fast".format_map(peer["ratio"])
+            + ", {parquet:.0%} ({duckdb:.0%}) of the memory".format_map(peer["memory_share"])
+        )
+        versions["relbench.make_pkey_fkey_graph"] = peer["versions"]["relbench"]
+    if "growth" in sections:
+        growth = sections["growth"]
+        what.append(f"{growth['rows_times']} times the rows")
+        here.append(f"{growth['seconds_times']:.1f} times the seconds")
+    if "large" in sections:
+        large = sections["large"]
+        peak = max(large["anonymous_bytes"].values()) / 2**30
+        what.append(f"{large['rows']:,} fact rows in Parquet to a saved graph, snapshot on disk")
+        here.append(f"**{large['total_seconds']:.0f}** seconds, {peak:.1f} GiB of anonymous memory")
+    if "postgres" in sections:
+        postgres = sections["postgres"]
+        what.append(f"{postgres['rows']:,} rows out of PostgreSQL")
+        here.append(f"**{postgres['ratio']:.1f}** times as fast")
+        versions["pandas.read_sql"] = postgres["versions"]["pandas"]
+    return "<br>".join(what), "<br>".join(here), "<br>".join(f"{name} {found}" for name, found in versions.items())
+
+
 ROWS: dict[str, Callable[[Result], Row]] = {
     "rel_f1_driver_dnf": rel_f1,
     "fb15k237_lowfer": fb15k237,
     "demo": demo,
     "bench_ranking": ranking,
+    "bench_build": build,
     "soak": soak,
 }
 

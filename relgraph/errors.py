@@ -14,6 +14,7 @@ __all__ = [
     "RelGraphError",
     "SchemaError",
     "ShapeError",
+    "SourceUnavailableError",
 ]
 
 
@@ -39,6 +40,10 @@ class ProtocolError(RelGraphError, ValueError):
 
 class AdapterError(RelGraphError, RuntimeError):
     """A source is missing, unreadable, malformed or lacks its driver."""
+
+
+class SourceUnavailableError(AdapterError):
+    """A source is away for now: it refuses connections or the connection was lost. Trying again may help."""
 
 
 class BackendError(RelGraphError, RuntimeError):

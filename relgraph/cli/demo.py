@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from relgraph.cli.options import AsJson, Keys, Quiet, Tables, Times
+from relgraph.cli.options import AsJson, Keys, Quiet, Refresh, Schemas, Snapshot, Tables, Times, Views
 from relgraph.cli.output import guarded, log, show_document, show_text
 from relgraph.cli.places import require_folder
 from relgraph.cli.sources import open_database, read_task
@@ -27,6 +27,10 @@ def demo(
     keys: Keys = None,
     times: Times = None,
     table: Tables = None,
+    schema: Schemas = None,
+    views: Views = False,
+    snapshot: Snapshot = None,
+    refresh: Refresh = False,
     relation: Annotated[
         str | None, typer.Option(help="Which facts to predict: a fact table, or TABLE.COLUMN.", show_default=False)
     ] = None,
@@ -59,7 +63,8 @@ def demo(
         "seed": seed, "progress": not quiet,
     }  # fmt: skip
     if url is None:
-        for name, value in (("--task", task), ("--keys", keys), ("--times", times), ("--table", table)):
+        given = {"--task": task, "--keys": keys, "--times": times, "--table": table, "--schema": schema}
+        for name, value in {**given, "--views": views, "--snapshot": snapshot, "--refresh": refresh}.items():
             if value:
                 raise typer.BadParameter("needs --url, the database it is about", param_hint=name)
         result = run_demo(customers=customers, **options)
@@ -69,7 +74,9 @@ def demo(
         if customers is not None:
             raise typer.BadParameter("is for the generated shop, without --url", param_hint="--customers")
         chosen = read_task(task)
-        with open_database(url, keys, times, table, progress=not quiet) as db:
+        with open_database(
+            url, keys, times, table, schemas=schema, views=views, snapshot=snapshot, refresh=refresh, progress=not quiet
+        ) as db:
             result = run_demo(db, task=chosen, **options)
     log(f"page: {result.page}")
     show_document(result.to_dict()) if as_json else show_text(str(result))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from relgraph.cli.options import AsJson, Keys, Quiet, Source, Tables, Times
-from relgraph.cli.output import guarded, show_document, show_table, show_text
+import typer
+
+from relgraph.cli.options import AsJson, Keys, Quiet, Refresh, Schemas, Snapshot, Source, Tables, Times, Views
+from relgraph.cli.output import guarded, log, show_document, show_table, show_text
 from relgraph.cli.sources import is_graph, open_database
+from relgraph.errors import AdapterError
 
 if TYPE_CHECKING:
+    from relgraph.data.check.report import Report
     from relgraph.data.graph import HeteroGraph
-    from relgraph.data.report import Report
-    from relgraph.data.schema import Schema
 
 __all__ = ["inspect"]
 
@@ -22,17 +25,31 @@ def inspect(
     keys: Keys = None,
     times: Times = None,
     table: Tables = None,
+    schema: Schemas = None,
+    views: Views = False,
+    snapshot: Snapshot = None,
+    refresh: Refresh = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the report as a page with a picture of the schema.")
+    ] = None,
+    declare: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the proposed keys and times as a file for --keys; look at it first."),
+    ] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Look for nothing that is not declared.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Show tables, keys and times of a database, and check them: orphans, duplicates, missing values, leaks.
 
+    Keys and times that are not declared but seem to be there are proposed, with the reasons.
     SOURCE may also be a folder that `relgraph convert` wrote.
 
     **Examples**
 
         relgraph inspect shop.sqlite
         relgraph inspect postgresql://localhost/shop --times orders=ordered_at --json
+        relgraph inspect shop.sqlite --html report.html --declare shop.toml
     """
     if is_graph(source):
         from relgraph.data.graph import HeteroGraph
@@ -40,12 +57,18 @@ def inspect(
         graph = HeteroGraph.load(source)
         show_document(graph_summary(graph)) if as_json else show_text(repr(graph))
         return
-    with open_database(source, keys, times, table, progress=not quiet) as db:
-        report = db.check()
+    with open_database(
+        source, keys, times, table, schemas=schema, views=views, snapshot=snapshot, refresh=refresh, progress=not quiet
+    ) as db:
+        report = db.check(propose=not fast, progress=not quiet)
+        if html is not None:
+            _write(html, report.to_html(), "the report as a page")
+        if declare is not None:
+            _write(declare, report.declarations(), "what is proposed, for --keys,")
         if as_json:
             show_document({**report.to_dict(), "schema": db.schema.to_dict()})
         else:
-            _show_report(report, db.schema)
+            _show_report(report)
 
 
 def graph_summary(graph: HeteroGraph) -> dict[str, Any]:
@@ -72,26 +95,21 @@ def graph_summary(graph: HeteroGraph) -> dict[str, Any]:
     }
 
 
-def _show_report(report: Report, schema: Schema) -> None:
-    rows = []
-    for table in report.tables:
-        time = table.time_column and f"{table.time_column}: {' to '.join(table.time_range or ('none',))}"
-        key = ", ".join(table.primary_key) or None
-        rows.append([table.table, table.rows, len(schema[table.table].columns), key, time])
-    title = f"{report.name}: {len(report.tables)} tables, {sum(t.rows for t in report.tables):,} rows"
-    show_table(title, ["table", "rows", "columns", "primary key", "time"], rows)
-    links = [
-        [f"{key.table}.{key.key}", key.target, key.rows, key.null, key.dangling, key.future]
-        for key in report.foreign_keys
-    ]
-    if links:
-        show_table(
-            f"{len(links)} foreign keys",
-            ["foreign key", "refers to", "rows", "NULL", "dangling", "to the future"],
-            links,
-        )
+def _show_report(report: Report) -> None:
+    from relgraph.data.check.report_text import headline, sections
+
+    for title, (head, cells) in sections(report):
+        show_table(title or headline(report), head, cells)
     for title, sentences in (("to look at", report.problems), ("notes", report.notes)):
         if sentences:
             show_text(f"{title}:")
             for sentence in sentences:
                 show_text(f"  - {sentence}")
+
+
+def _write(path: Path, text: str, what: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AdapterError(f"cannot write {what} to {path}: {error.strerror or error}") from None
+    log(f"{what} in {path}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Keys", "Quiet", "Source", "Tables", "Times"]
+__all__ = ["AsJson", "Keys", "Quiet", "Refresh", "Schemas", "Snapshot", "Source", "Tables", "Times", "Views"]
 
 Source = Annotated[
     str,
@@ -19,7 +19,11 @@ Source = Annotated[
 ]
 Times = Annotated[
     list[str] | None,
-    typer.Option("--times", metavar="TABLE=COLUMN", help="Which column says when a row happened; repeatable."),
+    typer.Option(
+        "--times",
+        metavar="TABLE=COLUMN",
+        help="Which column says when a row happened, or FROM,UNTIL for those between which it holds; repeatable.",
+    ),
 ]
 Keys = Annotated[
     Path | None,
@@ -30,5 +34,17 @@ Keys = Annotated[
     ),
 ]
 Tables = Annotated[list[str] | None, typer.Option("--table", metavar="NAME", help="Read only this table; repeatable.")]
+Schemas = Annotated[
+    list[str] | None,
+    typer.Option("--schema", metavar="NAME", help="Read this schema of the database; '*' for all; repeatable."),
+]
+Views = Annotated[bool, typer.Option("--views", help="Read views too.")]
+Snapshot = Annotated[
+    Path | None,
+    typer.Option("--snapshot", metavar="FILE", help="Keep what is read in this DuckDB file, and reuse it."),
+]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Bring the file of --snapshot up to date, reading what is new.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]

@@ -50,7 +50,16 @@ def _is_folder(path: Path) -> bool:
 
 
 def open_database(
-    source: str, keys: Path | None, times: Sequence[str] | None, tables: Sequence[str] | None, progress: bool
+    source: str,
+    keys: Path | None = None,
+    times: Sequence[str] | None = None,
+    tables: Sequence[str] | None = None,
+    *,
+    schemas: Sequence[str] | None = None,
+    views: bool = False,
+    snapshot: Path | None = None,
+    refresh: bool = False,
+    progress: bool = True,
 ) -> Database:
     """Connect with what the options declare.
 
@@ -67,7 +76,21 @@ def open_database(
             raise typer.BadParameter("give the tables either in the file of --keys or with --table, not both")
         chosen = list(tables)
     moments = {**declared["times"], **dict(_pair(text) for text in times or ())}
-    db: Database = connect(source, tables=chosen, keys=declared["keys"], times=moments, progress=progress)
+    if refresh and snapshot is None:
+        raise typer.BadParameter("needs --snapshot, the file that is refreshed", param_hint="--refresh")
+    db: Database = connect(
+        source,
+        tables=chosen,
+        schemas=list(schemas) if schemas else None,
+        views=views,
+        keys=declared["keys"],
+        times=moments,
+        snapshot=snapshot,
+        refresh=refresh,
+        progress=progress,
+    )
+    for change in db.changes:
+        log(change)
     return db
 
 
@@ -188,8 +211,8 @@ def _read_mapping(path: Path, what: str) -> dict[str, Any]:
     return value
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str) -> tuple[str, str | tuple[str, ...]]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise typer.BadParameter(f"expected TABLE=COLUMN, got {text!r}", param_hint="--times")
-    return name, value
+        raise typer.BadParameter(f"expected TABLE=COLUMN or TABLE=FROM,UNTIL, got {text!r}", param_hint="--times")
+    return name, tuple(value.split(",")) if "," in value else value

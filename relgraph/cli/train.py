@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from relgraph.cli.options import AsJson, Keys, Quiet, Tables, Times
+from relgraph.cli.options import AsJson, Keys, Quiet, Refresh, Schemas, Snapshot, Tables, Times, Views
 from relgraph.cli.output import guarded, log, show_document, show_pairs
 from relgraph.cli.places import require_folder
 from relgraph.cli.runs import write_run
@@ -40,6 +40,10 @@ def train(
     keys: Keys = None,
     times: Times = None,
     table: Tables = None,
+    schema: Schemas = None,
+    views: Views = False,
+    snapshot: Snapshot = None,
+    refresh: Refresh = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     epochs: Annotated[int | None, typer.Option(min=1, rich_help_panel=BOTH)] = None,
@@ -113,7 +117,10 @@ def train(
         epochs=epochs, lr=lr, batch_size=batch_size, patience=patience, max_seconds=max_seconds, seed=seed,
         accelerator=accelerator, checkpoint=out / "checkpoint", resume=not restart, progress=not quiet,
     )  # fmt: skip
-    database = {"keys": keys, "times": times, "tables": table, "progress": not quiet}
+    database = {
+        "keys": keys, "times": times, "tables": table, "schemas": schema, "views": views, "snapshot": snapshot,
+        "refresh": refresh, "progress": not quiet,
+    }  # fmt: skip
     for_links = _given(
         decay=decay, label_smoothing=label_smoothing, validate_every=validate_every, valid_size=valid_size
     )

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from relgraph.data.columns import encode_columns, understand_columns
+from relgraph.data.arrays import Arrays
+from relgraph.data.columns import understand_columns
+from relgraph.data.encode import encode_columns
 from relgraph.data.graph import EdgeStore, EdgeType, HeteroGraph, NodeStore
 from relgraph.data.inherit import inherit_times as times_from_keys
-from relgraph.data.keys import Keys, TextColumn
+from relgraph.data.inherit import later_rows
+from relgraph.data.key_rows import Rows, missing_time, read_rows
+from relgraph.data.links import NumberIndex, read_links
+from relgraph.data.narrow import Source
 from relgraph.data.progress import track
-from relgraph.data.schema import ForeignKey, SemanticType, TableSchema
-from relgraph.data.sql import WHOLE_NUMBERS, quote
-from relgraph.data.time import STATIC, UNKNOWN, to_moment
+from relgraph.data.schema import SemanticType, TableSchema
+from relgraph.data.text import DEFAULT_TEXT, TextEncoder, to_text_encoder
+from relgraph.data.time import UNKNOWN, to_moment
+from relgraph.data.unique import index_keys
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
+    import duckdb
+
     from relgraph.data.database import Database
 
 __all__ = ["build_graph"]
-
-_WHOLE = set(WHOLE_NUMBERS) - {"HUGEINT", "UHUGEINT", "UBIGINT"}  # those that fit int64
 
 
 def build_graph(
@@ -36,6 +41,8 @@ def build_graph(
     types: Mapping[str, str | SemanticType] | None = None,
     null_time: Literal["unknown", "static"] = "unknown",
     inherit_times: bool = True,
+    text: TextEncoder | str | None = DEFAULT_TEXT,
+    save_to: str | Path | None = None,
     progress: bool = True,
 ) -> HeteroGraph:
     """Turn a database into a graph: a node type per table, an edge type ``(table, key, target)`` per foreign key.
@@ -50,6 +57,13 @@ def build_graph(
         null_time: A row whose time is NULL is never visible (``"unknown"``) or always (``"static"``).
         inherit_times: A row of a table without time column gets the latest time of the rows it refers to: the line of
             an invoice is not seen before the invoice. ``False`` makes such rows always visible.
+        text: What makes vectors of text columns: a callable that takes texts and gives float ``[len(texts), dim]``, the
+            name of a sentence-transformers model (``pip install 'relgraph[text]'``), hashed n-grams of 64 dimensions by
+            default; ``None`` leaves text out. Each different text is encoded once. The vectors take 4 bytes per row,
+            text column and dimension.
+        save_to: A folder to save the graph in, for graphs larger than memory: while it is built its arrays lie in
+            files without a name in that folder (which needs room for the graph twice), and the graph that comes back
+            is mapped from what was saved. What the folder held before stays whole until then.
         progress: Show progress on stderr.
 
     Returns:
@@ -57,6 +71,9 @@ def build_graph(
 
     Raises:
         SchemaError: If a primary key is not unique, a time column holds no times, or a given type does not fit.
+        AdapterError: If the tables cannot be read, ``save_to`` cannot be written, or the sentence-transformers model
+            cannot be loaded.
+        ShapeError: If ``text`` gives something else than said above.
 
     Example:
         >>> import pandas, relgraph
@@ -69,7 +86,31 @@ def build_graph(
         raise SchemaError(f"null_time is {null_time!r}; expected 'unknown' or 'static'")
     limit = None if fit_until is None else to_moment(fit_until, "fit_until")
     chosen = _given_types(db, types or {})
-    db.validate_keys()
+    encoder = None if text is None else to_text_encoder(text)
+    arrays = Arrays(None if save_to is None else Path(save_to))
+    cursor = db.cursor()
+    try:
+        with db.reading(), db.at_hand():
+            graph = _build(db, cursor, limit, chosen, null_time, inherit_times, encoder, arrays, progress)
+    finally:
+        cursor.close()
+    if save_to is None:
+        return graph
+    graph.save(save_to)
+    return HeteroGraph.load(save_to)
+
+
+def _build(
+    db: Database,
+    cursor: duckdb.DuckDBPyConnection,
+    limit: int | None,
+    types: Mapping[str, Mapping[str, SemanticType]],
+    null_time: str,
+    inherit: bool,
+    text: TextEncoder | None,
+    arrays: Arrays,
+    progress: bool,
+) -> HeteroGraph:
     report: dict[str, Any] = {
         "rows": {},
         "unknown_times": {},
@@ -77,17 +118,38 @@ def build_graph(
         "left_out": {},
         "notes": list(db.notes),
     }
-    times = {table.name: _own_time(db, table, null_time) for table in db.schema}
-    edges: dict[EdgeType, EdgeStore] = {}
-    for table, key in track(list(db.schema.foreign_keys), "keys to edges", progress, lambda pair: pair[1].name):
-        edges[table.name, key.name, key.table] = _build_edges(db, table, key, report)
-    if inherit_times:
-        inherited = times_from_keys(times, edges, {name: db.num_rows(name) for name in db.schema.names})
+    tables = list(db.schema)
+    referred: dict[str, set[str]] = {name: set() for name in db.schema.names}
+    for _, key in db.schema.foreign_keys:
+        if len(key.columns) == 1:
+            referred[key.table].add(db.schema.target_columns(key)[0])
+    rows: dict[str, Rows] = {}
+    for table in track(tables, "keys and times", progress, lambda table: table.name):
+        rows[table.name] = read_rows(db, cursor, table, referred[table.name], null_time, arrays)
+    edges = _edges(db, cursor, index_keys(db, cursor, rows), arrays, report, progress)
+    times, later = {name: read.time for name, read in rows.items()}, {}
+    if inherit:
+        later = later_rows(db, cursor)
+        inherited = times_from_keys(times, edges, {name: db.num_rows(name) for name in times}, arrays, later)
         times |= {name: time for name, (time, _) in inherited.items()}
-        report["inherited_times"] = {name: list(tables) for name, (_, tables) in inherited.items()}
+        report["inherited_times"] = {name: list(sources) for name, (_, sources) in inherited.items()}
     nodes: dict[str, NodeStore] = {}
-    for table in track(list(db.schema), "tables to nodes", progress, lambda table: table.name):
-        nodes[table.name] = _build_nodes(db, table, times[table.name], limit, chosen.get(table.name, {}), report)
+    for table in track(tables, "tables to nodes", progress, lambda table: table.name):
+        time, own = times[table.name], null_time if rows[table.name].time is not None else None
+        num_rows, numbered = db.num_rows(table.name), _numbered(db, table)
+        report["rows"][table.name] = num_rows
+        if time is not None:
+            report["unknown_times"][table.name] = int((time == UNKNOWN).sum())
+        until = UNKNOWN - 1 if limit is None and own is None and later else limit  # of a cut, what it shows
+        with _fitted(db, cursor, table, numbered, time, until, own) as fitted:
+            meanings = understand_columns(cursor, table, fitted, types.get(table.name, {}), text is not None)
+            features = encode_columns(
+                cursor, numbered, fitted, meanings, num_rows, arrays, text or DEFAULT_TEXT, progress
+            )
+        report["left_out"][table.name] = {m.name: m.left_out for m in meanings if m.left_out is not None}
+        if lacking := rows[table.name].lacking:
+            report["notes"].append(f"{table.name}: {lacking} rows have no primary key, so its rows are known by number")
+        nodes[table.name] = NodeStore(num_rows, rows[table.name].keys, time, features)
     return HeteroGraph(nodes, edges, schema=db.schema, fit_until=limit, report=report)
 
 
@@ -108,109 +170,58 @@ def _given_types(db: Database, types: Mapping[str, str | SemanticType]) -> dict[
     return chosen
 
 
-def _own_time(db: Database, table: TableSchema, null_time: str) -> Tensor | None:
-    """The time of every row by the table's own time column."""
-    if table.time_column is None:
-        return None
-    missing = UNKNOWN if null_time == "unknown" else STATIC
-    moments = f"SELECT __row, coalesce({db.time_sql(table.name)}, {missing}) AS v FROM ({db.numbered(table.name)})"
-    return _scatter(db.connection, moments, db.num_rows(table.name), missing)
-
-
-def _build_nodes(
+def _edges(
     db: Database,
-    table: TableSchema,
-    time: Tensor | None,
-    limit: int | None,
-    types: Mapping[str, SemanticType],
+    cursor: duckdb.DuckDBPyConnection,
+    indexes: Mapping[tuple[str, str], NumberIndex],
+    arrays: Arrays,
     report: dict[str, Any],
-) -> NodeStore:
-    num_rows = db.num_rows(table.name)
-    numbered = f"({db.numbered(table.name)})"
-    report["rows"][table.name] = num_rows
-    if time is not None:
-        report["unknown_times"][table.name] = int((time == UNKNOWN).sum())
-    with _fitted(db, numbered, time, limit) as fitted:
-        meanings = understand_columns(db.connection, table, fitted, types)
-        features = encode_columns(db.connection, numbered, fitted, meanings, num_rows)
-    report["left_out"][table.name] = {m.name: m.left_out for m in meanings if m.left_out is not None}
-    return NodeStore(num_rows, _build_keys(db, table, report), time, features)
+    progress: bool,
+) -> dict[EdgeType, EdgeStore]:
+    edges: dict[EdgeType, EdgeStore] = {}
+    for table in track(list(db.schema), "keys to edges", progress, lambda table: table.name):
+        if not table.foreign_keys:
+            continue
+        num_rows = db.num_rows(table.name)
+        for key, link in zip(table.foreign_keys, read_links(db, cursor, table, indexes, arrays), strict=True):
+            edges[table.name, key.name, key.table] = link.edges
+            report["foreign_keys"][f"{table.name}.{key.name} -> {key.table}"] = {
+                "rows": num_rows,
+                "null": link.null,
+                "dangling": num_rows - link.null - link.edges.num_edges,
+                "edges": link.edges.num_edges,
+                "targets": db.num_rows(key.table),
+            }
+    return edges
+
+
+def _numbered(db: Database, table: TableSchema) -> Callable[[Sequence[str]], str]:
+    return lambda columns: f"({db.numbered(table.name, columns)})"
 
 
 @contextmanager
-def _fitted(db: Database, numbered: str, time: Tensor | None, limit: int | None) -> Iterator[str]:
-    """SQL of the rows that statistics may see."""
-    if time is None or limit is None:
+def _fitted(
+    db: Database,
+    cursor: duckdb.DuckDBPyConnection,
+    table: TableSchema,
+    numbered: Callable[[Sequence[str]], str],
+    time: Tensor | None,
+    limit: int | None,
+    null_time: str | None,
+) -> Iterator[Source]:
+    """The rows that statistics may see; ``null_time`` is given where the time is the table's own."""
+    if time is None or limit is None or not time.numel() or int(time.max()) <= limit:
         yield numbered
-        return
-    import pyarrow
+    elif null_time is not None:
+        moment = f"coalesce({db.time_sql(table.name)}, {missing_time(null_time)})"
+        own = [name for name in [table.time_column] if name is not None]
+        yield lambda columns: f"(SELECT * FROM {numbered([*columns, *own])} WHERE {moment} <= {limit})"
+    else:
+        import pyarrow
 
-    visible = (time <= limit).nonzero().flatten().numpy()
-    db.connection.register("__fitted", pyarrow.table({"row": visible}))
-    try:
-        yield f"(SELECT t.* FROM {numbered} t SEMI JOIN __fitted f ON t.__row = f.row)"
-    finally:
-        db.connection.unregister("__fitted")
-
-
-def _build_keys(db: Database, table: TableSchema, report: dict[str, Any]) -> Keys | None:
-    if not table.primary_key:
-        return None
-    missing = " OR ".join(f"{quote(name)} IS NULL" for name in table.primary_key)
-    lacking = db.connection.execute(f"SELECT count(*) FROM {quote(table.name)} WHERE {missing}").fetchall()[0][0]
-    if lacking:
-        report["notes"].append(f"{table.name}: {lacking} rows have no primary key, so its rows are known by number")
-        return None
-    columns = [table.column(name) for name in table.primary_key]
-    terms = [
-        f"CAST({quote(c.name)} AS {'BIGINT' if c.dtype.upper() in _WHOLE else 'VARCHAR'}) AS k{i}"
-        for i, c in enumerate(columns)
-    ]
-    found = db.connection.sql(
-        f"SELECT {', '.join(terms)} FROM ({db.numbered(table.name)}) ORDER BY __row"
-    ).to_arrow_table()
-    return Keys(table.primary_key, tuple(_as_column(found.column(f"k{i}")) for i in range(len(columns))))
-
-
-def _as_column(column: Any) -> Tensor | TextColumn:
-    """An Arrow column without NULLs as a tensor, or as text over Arrow's own buffers."""
-    import pyarrow
-
-    if pyarrow.types.is_integer(column.type):
-        return torch.from_numpy(np.array(column.to_numpy(), dtype=np.int64))
-    array = pyarrow.concat_arrays(column.cast(pyarrow.large_string()).chunks or [pyarrow.array([], "large_string")])
-    _, offsets, data = array.buffers()
-    if offsets is None or not len(array):
-        return TextColumn.from_strings([])
-    ends = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-    text = np.frombuffer(data, dtype=np.uint8)[ends[0] : ends[-1]] if data is not None else np.empty(0, np.uint8)
-    return TextColumn(torch.from_numpy(ends - ends[0]), torch.from_numpy(text.copy()))
-
-
-def _build_edges(db: Database, table: TableSchema, key: ForeignKey, report: dict[str, Any]) -> EdgeStore:
-    num_rows, num_targets = db.num_rows(table.name), db.num_rows(key.table)
-    targets = db.schema.target_columns(key)
-    child, parent = f"({db.numbered(table.name)})", f"({db.numbered(key.table)})"
-    given = " AND ".join(f"c.{quote(name)} IS NOT NULL" for name in key.columns)
-    # loading made the types comparable, validate_keys made sure that a target stands once
-    pairs = [f"c.{quote(name)} = p.{quote(target)}" for name, target in zip(key.columns, targets, strict=True)]
-    sql = f"SELECT c.__row, p.__row AS v FROM {child} c JOIN {parent} p ON {' AND '.join(pairs)}"
-    target = _scatter(db.connection, sql, num_rows, -1)
-    source = (target >= 0).nonzero().flatten()
-    non_null = db.connection.execute(f"SELECT count(*) FROM {quote(table.name)} c WHERE {given}").fetchall()[0][0]
-    report["foreign_keys"][f"{table.name}.{key.name} -> {key.table}"] = {
-        "rows": num_rows,
-        "null": num_rows - non_null,
-        "dangling": non_null - source.numel(),
-        "edges": source.numel(),
-        "targets": num_targets,
-    }
-    return EdgeStore(torch.stack([source, target[source]]))
-
-
-def _scatter(connection: Any, sql: str, num_rows: int, missing: int) -> Tensor:
-    """The values ``v`` of a query at their ``__row``; joins lose the order of rows, numbers do not."""
-    found = connection.execute(sql).fetchnumpy()
-    out = np.full(num_rows, missing, dtype=np.int64)
-    out[np.asarray(found["__row"])] = np.asarray(found["v"])
-    return torch.from_numpy(out)
+        visible = (time <= limit).nonzero().flatten().numpy()
+        cursor.register("__fitted", pyarrow.table({"row": visible}))
+        try:
+            yield lambda columns: f'(SELECT t.* FROM {numbered(columns)} t SEMI JOIN __fitted f ON t."__row" = f.row)'
+        finally:
+            cursor.unregister("__fitted")

@@ -1,68 +1,127 @@
-"""What each column of a table means, and its values as tensors with statistics; all of it computed inside DuckDB."""
+"""What each column of a table means to a model, read off its SQL type, its name and all of its values.
+
+Nothing depends on the order of rows or on a sample; only rows up to the fit time are looked at. ``n`` is the number of
+rows with a value and ``d`` the number of different values; *few* is ``d <= 10``, *repeats* is ``d <= 1000`` (``200``
+for columns named like an id), both with ``d <= n / 2`` (or ``d = 2``). The first line that fits decides.
+
+=================================================================================  ====================
+a column that ...                                                                  becomes
+=================================================================================  ====================
+is part of a primary or foreign key                                                nothing
+says until when a row holds (``TableSchema.end_column``)                           nothing
+is a BLOB, STRUCT, MAP, UNION or GEOMETRY, or a list of lists                      unsupported
+has one value or none; but one value and NULLs, which is a flag                    constant; categorical
+is the time column of its table, whatever it is stored as                          timestamp
+is DATE or TIMESTAMP; infinite ones are NULL                                       timestamp
+is BOOLEAN or ENUM                                                                 categorical
+is TIME or INTERVAL (as seconds)                                                   numerical
+is UUID or BIT: few; others                                                        categorical; identifier
+is whole numbers that are all days of 1900 to 2100 like 20240131                   timestamp
+is whole numbers named like an id or a code (``statusId``, ``zip_code``, ``fax``):  categorical; identifier
+  repeats; others
+is whole numbers, n >= 20 different ones within a range of n^2 / 30, so that       identifier
+  chance would have let some repeat (row numbers, with gaps or without), and not
+  named like a quantity or an order (``year``, ``price``, ``rank``)
+is whole numbers: few; others                                                      categorical; numerical
+is FLOAT, DOUBLE or DECIMAL with a fraction; NaN and infinities are NULL           numerical
+is a list or array of numbers of one length, also as text ``[0.1, 2]``             embedding
+is a list of integers, texts or UUIDs, also as JSON text: with parts that repeat   multicategorical;
+  (or at most ten); others                                                         identifier
+is text that reads as dates and times everywhere                                   timestamp
+is text that reads as money, per cent, ``12,5`` or clock times everywhere          numerical
+is text that reads as numbers everywhere: named or written like a code (leading    categorical; identifier
+  zeros, seven and more digits of one length): repeats; others
+is text that reads as numbers everywhere: whole and few; others                    categorical; numerical
+is JSON objects                                                                    unsupported
+is text with ``|``, ``;``, ``,`` or ``<a><b>`` whose parts are fewer than their    multicategorical
+  combinations and stand twice or more on average
+is mail and web addresses, UUIDs, hashes, telephone numbers, IP or MAC             categorical; identifier
+  addresses: few; others
+is text of up to 60 characters on average that repeats                             categorical
+is other text named like an id or a code, or mostly codes (one word with digits    identifier
+  or punctuation, telephone numbers, file names)
+is other text                                                                      text
+=================================================================================  ====================
+
+Text that says ``NULL``, ``N/A``, ``nan``, ``-`` and the like, or nothing, is skipped when reading numbers and times.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from relgraph.data.features import Features
+from relgraph.data import reading
+from relgraph.data.narrow import Source, narrowed
 from relgraph.data.schema import ColumnSchema, SemanticType, TableSchema
-from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, quote
+from relgraph.data.sql import quote
+from relgraph.data.time import time_expression
+from relgraph.data.type_profile import Profile, profile_columns
+from relgraph.data.value_names import is_code_name, is_id_name, is_measure_name
 from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["ColumnMeaning", "encode_columns", "understand_columns"]
+__all__ = ["ENCODED", "MAX_CATEGORIES", "ColumnMeaning", "understand_columns"]
 
-_FRACTIONAL = (*FRACTIONS, "DECIMAL")
-_TIMES = ("DATE", "TIMESTAMP")
-_MAX_CATEGORIES = 1000
-_FEW_NUMBERS = 10
-_ID_NAME = re.compile(r"(^|_)id$|[a-z]I[dD]$|ID$")
-_ENCODED = (SemanticType.NUMERICAL, SemanticType.CATEGORICAL, SemanticType.TIMESTAMP)
+MAX_CATEGORIES = 1000
+"""A column with more different values is not found to be categorical; of lists only so many parts are kept."""
+
+_FEW = 10
+_KINDS = 200  # different values of an id that is the number of a kind, not of a thing
+_SHORT = 60  # characters on average
+_MOST = 0.9  # of the rows
+ENCODED = (
+    SemanticType.NUMERICAL,
+    SemanticType.CATEGORICAL,
+    SemanticType.MULTICATEGORICAL,
+    SemanticType.TIMESTAMP,
+    SemanticType.EMBEDDING,
+    SemanticType.TEXT,
+)
+"""The types that become features."""
 
 
 @dataclass(frozen=True)
 class ColumnMeaning:
-    """A column with its semantic type and, where it becomes no feature, the reason."""
+    """A column with its semantic type and, where it becomes no feature, the reason.
+
+    Args:
+        name: The column.
+        dtype: Its SQL type.
+        kind: What it means.
+        left_out: Why it becomes no feature, or ``None``.
+        sql: The value that is encoded, over the table's columns: for numerical DOUBLE, NULL where float32 has no
+            number for it; for categorical the column itself; for timestamp TIMESTAMP, finite; for multicategorical
+            VARCHAR[] of different parts; for embedding DOUBLE[]; for text VARCHAR. Text is without blanks at its end.
+        where: ``table.column``, for messages.
+    """
 
     name: str
     dtype: str
     kind: SemanticType
     left_out: str | None = None
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """What whole-column SQL says about a column: non-NULL rows, distinct values, and for text how long and wordy."""
-
-    rows: int
-    distinct: int
-    length: float = 0.0
-    words: float = 0.0
-    dates: int = 0
+    sql: str = ""
+    where: str = ""
 
 
 def understand_columns(
     connection: duckdb.DuckDBPyConnection,
     table: TableSchema,
-    fitted: str,
+    fitted: Source,
     types: Mapping[str, SemanticType],
+    text: bool = True,
 ) -> list[ColumnMeaning]:
     """The semantic type of every column that is part of no key.
 
     Args:
         connection: Where the table is.
         table: Its schema.
-        fitted: SQL of the rows that may be looked at (those up to the fit time), to stand after FROM.
+        fitted: The rows that may be looked at: those up to the fit time.
         types: Types given instead of found, by column name.
+        text: Whether text becomes a feature.
 
     Raises:
         SchemaError: If a given type does not fit the storage type or names no column.
@@ -70,240 +129,145 @@ def understand_columns(
     for name in types:
         table.column(name)
     columns = [column for column in table.columns if column.name not in table.key_columns]
-    profiles = _profile(connection, columns, fitted)
+    profiles = profile_columns(connection, columns, fitted, types)
     meanings = []
     for column, profile in zip(columns, profiles, strict=True):
-        kind = types.get(column.name) or _find_type(column, profile)
-        meanings.append(_meaning(table.name, column, kind, profile))
+        where, given = f"{table.name}.{column.name}", types.get(column.name)
+        if given is not None and profile.rows:
+            _require_fit(where, column, given, profile)
+        kind = given or _find_type(column, profile, column.name == table.time_column)
+        left_out, sql = None, ""
+        if given is None and column.name == table.end_column:
+            left_out = "end of validity"
+        elif kind not in ENCODED or (kind is SemanticType.TEXT and not text):
+            left_out = kind.value
+        elif profile.rows == 0:
+            left_out = "no value up to the fit time"
+        elif kind is SemanticType.TIMESTAMP and profile.days:
+            sql = reading.day_sql(column.name)
+        elif kind is SemanticType.TIMESTAMP and reading.storage(column.dtype) != "date" and profile.form != "date":
+            relation = narrowed(fitted, [column.name])
+            moment = time_expression(connection, relation, column.name, column.dtype, where)
+            sql = f"make_timestamp({moment})"
+        else:
+            sql = _value_sql(column, kind, profile)
+        meanings.append(ColumnMeaning(column.name, column.dtype, kind, left_out, sql, where))
     return meanings
 
 
-def encode_columns(
-    connection: duckdb.DuckDBPyConnection,
-    numbered: str,
-    fitted: str,
-    meanings: list[ColumnMeaning],
-    num_rows: int,
-) -> Features | None:
-    """The feature columns as tensors.
-
-    Args:
-        connection: Where the table is.
-        numbered: SQL of all rows with their number in ``__row``, to stand after FROM.
-        fitted: SQL of the rows that statistics may see.
-        meanings: The columns; those left out are skipped.
-        num_rows: Rows of the table.
-
-    Returns:
-        The features, or ``None`` when no column becomes one.
-    """
-    used = {kind: [m for m in meanings if m.kind is kind and m.left_out is None] for kind in _ENCODED}
-    used = {kind: columns for kind, columns in used.items() if columns}
-    if not used:
-        return None
-    stats: dict[str, dict[str, Any]] = {}
-    for meaning in used.get(SemanticType.NUMERICAL, []):
-        stats[meaning.name] = _numerical_stats(connection, fitted, meaning)
-    for meaning in used.get(SemanticType.CATEGORICAL, []):
-        stats[meaning.name] = _category_stats(connection, fitted, meaning)
-    for meaning in used.get(SemanticType.TIMESTAMP, []):
-        stats[meaning.name] = _timestamp_stats(connection, fitted, meaning)
-    encoders = {
-        SemanticType.NUMERICAL: _encode_numbers,
-        SemanticType.CATEGORICAL: _encode_categories,
-        SemanticType.TIMESTAMP: _encode_timestamps,
-    }
-    values = {kind: encoders[kind](connection, numbered, columns, stats, num_rows) for kind, columns in used.items()}
-    names = {kind: tuple(meaning.name for meaning in columns) for kind, columns in used.items()}
-    return Features(num_rows, values, names, stats)
-
-
-def _profile(connection: duckdb.DuckDBPyConnection, columns: list[ColumnSchema], fitted: str) -> list[_Profile]:
-    if not columns:
-        return []
-    terms: list[str] = []
-    for column in columns:
-        name = quote(column.name)
-        terms += [f"count({name})", "0" if _unsupported(column.dtype) else f"count(DISTINCT {name})"]
-        if column.dtype == "VARCHAR":
-            terms += [
-                f"coalesce(avg(length({name})), 0)",
-                f"coalesce(avg(length({name}) - length(replace({name}, ' ', ''))), 0)",
-                f"count(TRY_CAST({name} AS TIMESTAMP))",
-            ]
-        else:
-            terms += ["0", "0", "0"]
-    row = connection.execute(f"SELECT {', '.join(terms)} FROM {fitted}").fetchall()[0]
-    return [_Profile(*row[i : i + 5]) for i in range(0, len(row), 5)]
-
-
-def _find_type(column: ColumnSchema, profile: _Profile) -> SemanticType:
-    dtype, name = column.dtype.upper(), column.name
-    if _unsupported(dtype):
+def _find_type(column: ColumnSchema, profile: Profile, is_time: bool) -> SemanticType:
+    kind = reading.storage(column.dtype)
+    if kind == "other":
         return SemanticType.UNSUPPORTED
-    if profile.distinct <= 1:
-        return SemanticType.CONSTANT
-    if dtype == "BOOLEAN" or dtype.startswith("ENUM"):
-        return SemanticType.CATEGORICAL
-    if dtype.startswith(_TIMES):
+    if profile.constant:
+        flag = 0 < profile.rows < profile.total and kind in ("whole", "few", "text") and profile.length <= _SHORT
+        return SemanticType.CATEGORICAL if flag else SemanticType.CONSTANT
+    if kind == "date" or (is_time and kind in ("whole", "fraction", "text")):
         return SemanticType.TIMESTAMP
-    if dtype.startswith(WHOLE_NUMBERS):
-        if _ID_NAME.search(name):
-            few = profile.distinct <= min(_MAX_CATEGORIES, profile.rows // 2)
-            return SemanticType.CATEGORICAL if few else SemanticType.IDENTIFIER
-        return SemanticType.CATEGORICAL if profile.distinct <= _FEW_NUMBERS else SemanticType.NUMERICAL
-    if dtype.startswith(_FRACTIONAL) or dtype.startswith("TIME"):
+    if kind == "few":
+        return SemanticType.CATEGORICAL
+    if kind == "code":
+        return _category_or(SemanticType.IDENTIFIER, profile, _FEW)
+    if kind in ("whole", "fraction"):
+        return _find_number_type(column.name, profile)
+    if kind == "list":
+        return _find_list_type(column.dtype, profile)
+    if kind in ("json", "text"):
+        return _find_text_type(column, profile)
+    return SemanticType.NUMERICAL
+
+
+def _category_or(other: SemanticType, profile: Profile, most: int) -> SemanticType:
+    repeats = profile.distinct <= min(most, max(profile.rows // 2, 2))
+    return SemanticType.CATEGORICAL if repeats else other
+
+
+def _find_number_type(name: str, profile: Profile) -> SemanticType:
+    if not profile.whole:
         return SemanticType.NUMERICAL
-    return _find_text_type(profile)
-
-
-def _find_text_type(profile: _Profile) -> SemanticType:
-    if profile.dates == profile.rows:
+    if profile.days:
         return SemanticType.TIMESTAMP
-    if profile.distinct <= min(_MAX_CATEGORIES, max(profile.rows // 2, 2)) and profile.length <= 60:
+    if is_id_name(name) or is_code_name(name):
+        return _code_type(name, profile)
+    if profile.numbered and not is_measure_name(name):
+        return SemanticType.IDENTIFIER
+    return _category_or(SemanticType.NUMERICAL, profile, _FEW)
+
+
+def _code_type(name: str, profile: Profile) -> SemanticType:
+    return _category_or(SemanticType.IDENTIFIER, profile, _KINDS if is_id_name(name) else MAX_CATEGORIES)
+
+
+def _find_list_type(dtype: str, profile: Profile) -> SemanticType:
+    """Of lists, and of text that is lists in JSON's form."""
+    one_length = profile.vectors == profile.rows and profile.shortest == profile.longest
+    inner = reading.storage(reading.element_type(dtype)) if reading.is_list(dtype) else "whole"
+    if one_length and (profile.shortest > 1 or inner == "fraction"):
+        return SemanticType.EMBEDDING
+    if profile.parts is None or inner == "fraction":
+        return SemanticType.UNSUPPORTED
+    repeats = profile.parts.distinct <= max(profile.parts.count // 2, _FEW)
+    return SemanticType.MULTICATEGORICAL if repeats else SemanticType.IDENTIFIER
+
+
+def _find_text_type(column: ColumnSchema, profile: Profile) -> SemanticType:
+    named = is_id_name(column.name) or is_code_name(column.name)
+    if profile.json == "list":
+        return _find_list_type(column.dtype, profile)
+    if profile.form == "date":
+        return SemanticType.TIMESTAMP
+    if profile.form == "number":
+        if named or profile.code_like:
+            return _code_type(column.name, profile)
+        return _category_or(SemanticType.NUMERICAL, profile, _FEW) if profile.whole else SemanticType.NUMERICAL
+    if profile.form is not None and not named:
+        return SemanticType.NUMERICAL
+    if profile.json == "object":
+        return SemanticType.UNSUPPORTED
+    if profile.parts is not None:
+        return SemanticType.MULTICATEGORICAL
+    if profile.identifying >= _MOST:
+        return _category_or(SemanticType.IDENTIFIER, profile, _FEW)
+    if profile.length <= _SHORT and _code_type(column.name, profile) is SemanticType.CATEGORICAL:
         return SemanticType.CATEGORICAL
-    if profile.words >= 1 or profile.length > 40:
-        return SemanticType.TEXT
-    return SemanticType.IDENTIFIER
+    return SemanticType.IDENTIFIER if named or profile.codes >= _MOST else SemanticType.TEXT
 
 
-def _meaning(table: str, column: ColumnSchema, kind: SemanticType, profile: _Profile) -> ColumnMeaning:
-    dtype = column.dtype.upper()
-    if kind is SemanticType.NUMERICAL and not dtype.startswith((*WHOLE_NUMBERS, *_FRACTIONAL, "BOOLEAN", "TIME")):
-        raise SchemaError(f"{table}.{column.name} is {dtype} and cannot be numerical")
-    if kind is SemanticType.TIMESTAMP and not (dtype.startswith(_TIMES) or profile.dates == profile.rows > 0):
-        raise SchemaError(f"{table}.{column.name} is {dtype} and cannot be a timestamp")
-    left_out = None
-    if kind not in _ENCODED:
-        left_out = kind.value
-    elif profile.rows == 0:
-        left_out = "no value up to the fit time"
-    return ColumnMeaning(column.name, column.dtype, kind, left_out)
-
-
-def _unsupported(dtype: str) -> bool:
-    known = (*WHOLE_NUMBERS, *_FRACTIONAL, *_TIMES, "TIME", "BOOLEAN", "ENUM", "VARCHAR", "UUID")
-    return not dtype.upper().startswith(known) or dtype.endswith("]")
-
-
-def _number_sql(meaning: ColumnMeaning) -> str:
-    name = quote(meaning.name)
-    if meaning.dtype.upper().startswith("TIME"):
-        return f"epoch({name})"
-    return f"CAST({name} AS DOUBLE)"
-
-
-def _numerical_stats(connection: duckdb.DuckDBPyConnection, fitted: str, meaning: ColumnMeaning) -> dict[str, Any]:
-    sql = (
-        "SELECT avg(x), stddev_pop(x), quantile_cont(x, [0, 0.25, 0.5, 0.75, 1]) "
-        f"FROM (SELECT {_number_sql(meaning)} AS x FROM {fitted}) WHERE isfinite(x)"
-    )
-    mean, std, quantiles = connection.execute(sql).fetchall()[0]
-    if mean is None:  # only infinities and NaN
-        return {"mean": 0.0, "std": 0.0, "quantiles": [0.0] * 5}
-    # twelve digits: parallel sums differ in the last ones from run to run
-    return {"mean": _digits(mean), "std": _digits(std), "quantiles": [_digits(q) for q in quantiles]}
-
-
-def _category_stats(connection: duckdb.DuckDBPyConnection, fitted: str, meaning: ColumnMeaning) -> dict[str, Any]:
-    name = quote(meaning.name)
-    sql = (
-        f"SELECT CAST({name} AS VARCHAR), count(*) AS n FROM {fitted} WHERE {name} IS NOT NULL "
-        f"GROUP BY {name} ORDER BY n DESC, {name}"
-    )
-    rows = connection.execute(sql).fetchall()
-    return {"categories": [row[0] for row in rows], "counts": [row[1] for row in rows]}
-
-
-def _timestamp_stats(connection: duckdb.DuckDBPyConnection, fitted: str, meaning: ColumnMeaning) -> dict[str, Any]:
-    stamp = _stamp_sql(meaning)
-    parts = ", ".join(f"[{', '.join(_stamp_parts(t))}]" for t in ("min(t)", "max(t)", "quantile_disc(t, 0.5)"))
-    sql = f"SELECT {parts} FROM (SELECT {stamp} AS t FROM {fitted}) WHERE t IS NOT NULL"
-    oldest, newest, median = connection.execute(sql).fetchall()[0]
-    if oldest[1] is None:  # only infinities
-        oldest = newest = median = [1970, 0, 0, 3, 0, 0, 0]
-    return {"year_range": [oldest[0], newest[0]], "oldest": oldest, "newest": newest, "median": median}
-
-
-def _stamp_sql(meaning: ColumnMeaning) -> str:
-    stamp = f"TRY_CAST({quote(meaning.name)} AS TIMESTAMP)"
-    return f"CASE WHEN isfinite({stamp}) THEN {stamp} END"
-
-
-def _stamp_parts(t: str) -> list[str]:
-    """Year, month - 1, day - 1, weekday from Monday, hour, minute, second: PyTorch Frame's order."""
-    return [f"least(year({t}), 9999)", f"month({t}) - 1", f"day({t}) - 1", f"isodow({t}) - 1"] + [
-        f"{part}({t})" for part in ("hour", "minute", "second")
-    ]
-
-
-def _encode_numbers(
-    connection: duckdb.DuckDBPyConnection,
-    numbered: str,
-    columns: list[ColumnMeaning],
-    stats: Mapping[str, Mapping[str, Any]],
-    num_rows: int,
-) -> Tensor:
-    out = np.empty((num_rows, len(columns)), dtype=np.float32)
-    terms = [f"CASE WHEN isfinite(x{i}) THEN x{i} ELSE 'nan' END AS x{i}" for i in range(len(columns))]
-    inner = [f"{_number_sql(meaning)} AS x{i}" for i, meaning in enumerate(columns)]
-    sql = f"SELECT __row, {', '.join(terms)} FROM (SELECT __row, {', '.join(inner)} FROM {numbered})"
-    found = connection.execute(sql).fetchnumpy()
-    row = np.asarray(found["__row"])
-    for i in range(len(columns)):
-        with np.errstate(over="ignore"):
-            column = np.asarray(found[f"x{i}"]).astype(np.float32)
-        column[np.isinf(column)] = np.nan
-        out[row, i] = column
-    return torch.from_numpy(out)
-
-
-def _encode_categories(
-    connection: duckdb.DuckDBPyConnection,
-    numbered: str,
-    columns: list[ColumnMeaning],
-    stats: Mapping[str, Mapping[str, Any]],
-    num_rows: int,
-) -> Tensor:
-    import pyarrow
-
-    out = np.full((num_rows, len(columns)), -1, dtype=np.int64)
-    for i, meaning in enumerate(columns):
-        categories = pyarrow.array(stats[meaning.name]["categories"], type=pyarrow.string())
-        connection.register("__categories", pyarrow.table({"value": categories, "code": np.arange(len(categories))}))
-        sql = (
-            f"SELECT t.__row, c.code FROM {numbered} t "
-            f"JOIN __categories c ON CAST(t.{quote(meaning.name)} AS VARCHAR) = c.value"
+def _require_fit(where: str, column: ColumnSchema, kind: SemanticType, profile: Profile) -> None:
+    dtype, stored = column.dtype.upper(), reading.storage(column.dtype)
+    if kind is SemanticType.NUMERICAL:
+        fits = stored in ("whole", "fraction", "span") or dtype == "BOOLEAN" or profile.form in reading.NUMBER_FORMS
+        expected = "numbers, or text that holds a number in every row"
+    elif kind is SemanticType.TIMESTAMP:
+        fits = stored in ("date", "whole", "fraction") or profile.form == "date"
+        expected = "dates, times, numbers that count them, or text that holds a date in every row"
+    elif kind is SemanticType.EMBEDDING:
+        fits = profile.vectors == profile.rows and profile.shortest == profile.longest > 0
+        expected = f"lists of numbers of one length, got lengths {profile.shortest} to {profile.longest}"
+    elif kind is SemanticType.MULTICATEGORICAL:
+        fits, expected = profile.parts is not None, "lists, or text with separators"
+    else:
+        fits, expected = kind is not SemanticType.TEXT or stored not in ("list", "other"), "text"
+    if not fits:
+        article = "an" if kind is SemanticType.EMBEDDING else "a"
+        noun = (
+            kind.value if kind in (SemanticType.NUMERICAL, SemanticType.MULTICATEGORICAL) else f"{article} {kind.value}"
         )
-        found = connection.execute(sql).fetchnumpy()
-        connection.unregister("__categories")
-        out[np.asarray(found["__row"]), i] = np.asarray(found["code"])
-    return torch.from_numpy(out)
+        raise SchemaError(f"{where} is {column.dtype} and cannot be {noun}; expected {expected}")
 
 
-def _encode_timestamps(
-    connection: duckdb.DuckDBPyConnection,
-    numbered: str,
-    columns: list[ColumnMeaning],
-    stats: Mapping[str, Mapping[str, Any]],
-    num_rows: int,
-) -> Tensor:
-    out = np.full((num_rows, len(columns), 7), -1, dtype=np.int16)
-    for i, meaning in enumerate(columns):
-        parts = [f"CAST({part} AS SMALLINT) AS p{j}" for j, part in enumerate(_stamp_parts("t"))]
-        sql = (
-            f"SELECT __row, {', '.join(parts)} FROM (SELECT __row, {_stamp_sql(meaning)} AS t FROM {numbered}) "
-            "WHERE t IS NOT NULL"
-        )
-        found = connection.execute(sql).fetchnumpy()
-        row = np.asarray(found["__row"])
-        for j in range(7):
-            out[row, i, j] = np.asarray(found[f"p{j}"])
-        # PyTorch Frame's encoder takes no year below the fitted range; one above was never seen in training either
-        low, high = stats[meaning.name]["year_range"]
-        out[row, i, 0] = np.clip(out[row, i, 0], low, high)
-    return torch.from_numpy(out)
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.12g}")
+def _value_sql(column: ColumnSchema, kind: SemanticType, profile: Profile) -> str:
+    name, dtype = column.name, column.dtype
+    if kind is SemanticType.NUMERICAL:
+        number = reading.number_sql(name, dtype, profile.form if profile.form in reading.NUMBER_FORMS else None)
+        always = reading.storage(dtype) in ("whole", "span", "few") or dtype.startswith("DECIMAL")
+        return number if always and dtype not in ("BIGNUM", "UHUGEINT") else reading.finite(number)
+    if kind is SemanticType.TIMESTAMP:
+        return reading.stamp_sql(name, dtype)
+    if kind is SemanticType.EMBEDDING:
+        return reading.vector_sql(name, dtype)
+    if kind is SemanticType.MULTICATEGORICAL:
+        return reading.list_sql(name, dtype, profile.parts.separator if profile.parts else None)
+    if dtype == "VARCHAR":  # blanks at the end are the storage's: CHAR(n) adds them, some servers drop them
+        return f"rtrim({quote(name)}, ' ')"
+    return quote(name) if kind is SemanticType.CATEGORICAL else f"CAST({quote(name)} AS VARCHAR)"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import itertools
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from relgraph.data.at_hand import HAND, at_hand, copies, worth_copying
+from relgraph.data.declarations import Declaration, TimeDeclaration
+from relgraph.data.relations import ROWS, View
 from relgraph.data.schema import Schema
-from relgraph.data.source import Declaration, TableSource
+from relgraph.data.select import readable, run_select
+from relgraph.data.source import TableSource
 from relgraph.data.sql import literal, quote, quote_all
 from relgraph.errors import AdapterError, SchemaError
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow
 
-    from relgraph.data.report import Report
+    from relgraph.data.check.report import Report
+    from relgraph.data.check.suspects import LabelledTask
 
 __all__ = ["Database"]
 
@@ -38,10 +42,21 @@ class Database:
         schema: What they look like.
         name: Where they come from, without a password.
         notes: What was changed or left out on the way in.
+        views: The tables that are read in place: they also stand in the schema ``relgraph_rows``, with ``"__row"``.
+        changes: What a refresh did, a sentence per table.
+        unchanged: Raises AdapterError if what is read in place is no longer what was connected.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, schema: Schema, name: str, notes: Sequence[str] = ()
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        schema: Schema,
+        name: str,
+        notes: Sequence[str] = (),
+        *,
+        views: Mapping[str, View] | None = None,
+        changes: Sequence[str] = (),
+        unchanged: Callable[[], None] | None = None,
     ) -> None:
         self._connection = connection
         self._closed = False
@@ -49,8 +64,15 @@ class Database:
         self.schema = schema
         self.name = name
         self.notes = tuple(notes)
+        self.changes = tuple(changes)
+        self._views = dict(views or {})
+        self._held = 0  # how many blocks have the costly views at hand
+        self._copied: dict[str, str] = {}  # wide table -> where a copy of it is at hand
+        self._unchanged = unchanged
+        self._again: Callable[[], Database] | None = None  # reads the source once more
         catalog, main = connection.execute("SELECT current_database(), current_schema()").fetchall()[0]
-        self._home = f"{quote(catalog)}.{quote(main)}"
+        self._catalog = quote(catalog)
+        self._home = f"{self._catalog}.{quote(main)}"
         self._path = f"{catalog}.{main}"
         self._limit: int | None = None
         self._visible: dict[str, str] = {}  # table -> SQL condition, where a cut hides rows
@@ -63,14 +85,25 @@ class Database:
         """DuckDB with the tables in its current schema.
 
         Raises:
-            AdapterError: If the database, or the one this is a cut of, is closed.
+            AdapterError: If the database, or the one this is a cut of, is closed, or a file that is read in place has
+                changed.
         """
         opened: Database | None = self
         while opened is not None and not opened._closed:
             opened = opened._whole
         if opened is not None:
             raise AdapterError(f"{self.name}: this database is closed; connect to it again")
+        self.require_unchanged()
         return self._connection
+
+    def require_unchanged(self) -> None:
+        """Check that the files that are read in place are the ones that were connected.
+
+        Raises:
+            AdapterError: If one of them has another size or time of change, or is gone.
+        """
+        if self._unchanged is not None:
+            self._unchanged()
 
     @classmethod
     def from_source(
@@ -78,8 +111,9 @@ class Database:
         source: TableSource,
         *,
         keys: Mapping[str, Declaration] | None = None,
-        times: Mapping[str, str | None] | None = None,
+        times: Mapping[str, TimeDeclaration] | None = None,
         snapshot: str | Path | None = None,
+        refresh: bool = False,
         progress: bool = True,
     ) -> Database:
         """Read a source of tables; :func:`relgraph.connect` says what the arguments mean.
@@ -90,7 +124,35 @@ class Database:
         """
         from relgraph.data.snapshot import take
 
-        return cls(*take(source, keys, times, snapshot, progress))
+        taken = take(source, keys, times, snapshot, progress, refresh)
+        watched = source.unchanged if taken.views else None
+        return cls(
+            taken.connection,
+            taken.schema,
+            taken.name,
+            taken.notes,
+            views=taken.views,
+            changes=taken.changes,
+            unchanged=watched,
+        )
+
+    def reads_again(self, again: Callable[[], Database]) -> None:
+        """Say how :meth:`refresh` reads the source once more."""
+        self._again = again
+
+    def refresh(self) -> Database:
+        """The same source as it is now, read again with the same declarations.
+
+        With a snapshot file only rows that are new are read, where a table has a time column; :attr:`changes` of the
+        result says what was done. This database stays as it is until it is closed.
+
+        Raises:
+            AdapterError: If this database was not made by :func:`relgraph.connect`, or the source cannot be read; a
+                snapshot file is then as it was.
+        """
+        if self._again is None:
+            raise AdapterError(f"{self.name}: only a database that relgraph.connect() gave can be refreshed")
+        return self._again()
 
     def sql(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pyarrow.Table:
         """Run one reading query.
@@ -110,18 +172,14 @@ class Database:
 
         cursor = self.cursor()
         try:
-            kinds = [statement.type for statement in cursor.extract_statements(query)]
-            if kinds != [duckdb.StatementType.SELECT]:
-                found = ", ".join(kind.name for kind in kinds) or "none"
-                raise SchemaError(f"expected one SELECT statement, got {found}: {query.strip()[:200]}")
-            self._require_reading(cursor, query)
-            # a WITH may hold a DELETE: the transaction is what keeps the snapshot as it is
-            cursor.execute("BEGIN TRANSACTION READ ONLY")
-            return cursor.sql(query, params=parameters).to_arrow_table()
+            rows = run_select(cursor, query, parameters)
+            self.require_unchanged()
+            return rows
         except duckdb.Error as error:
             message = str(error)
         finally:
             cursor.close()
+        self.require_unchanged()  # which says better why
         raise SchemaError(f"{self.name}: the query cannot run: {message}\nquery: {query.strip()[:2000]}")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -130,34 +188,84 @@ class Database:
         ``connection.cursor()`` would find no table at all: DuckDB's cursors do not take over the current schema.
         """
         cursor = self.connection.cursor()
-        cursor.execute(f"SET search_path = {literal(self._path)}")
+        path = ",".join([*dict.fromkeys(self._copied.values()), self._path])
+        cursor.execute(f"SET search_path = {literal(path)}")
         return cursor
+
+    def reading(self) -> AbstractContextManager[None]:
+        """A block in which tables are read; it ends with an AdapterError if they cannot be."""
+        return readable(self.name, self.require_unchanged)
+
+    @contextmanager
+    def at_hand(self) -> Iterator[None]:
+        """Within this block, text files that are read in place are read once, not by every query.
+
+        Long work such as :func:`relgraph.build_graph` does so itself. DuckDB holds them, in memory or in its folder
+        for temporary files, until the block ends; and views with more than a hundred columns if they are not large.
+        """
+        whole = self
+        while whole._whole is not None:
+            whole = whole._whole
+        whole._held += 1
+        try:
+            with at_hand(whole.connection, self._catalog, whole._views if whole._held == 1 else {}):
+                views = {} if self._copied else {**self._views, **self._visible}
+                wide = [self.schema[name] for name in views if worth_copying(self.schema[name], self.num_rows)]
+                queries = {table.name: self.numbered(table.name) for table in wide}
+                with copies(whole.connection, f"{HAND}.wide_{next(self._counter)}", queries, self._copied):
+                    yield
+        finally:
+            whole._held -= 1
 
     def num_rows(self, table: str) -> int:
         """Number of rows of a table.
 
         Raises:
             SchemaError: If there is no such table.
+            AdapterError: If it cannot be read.
         """
         if table not in self._num_rows:
-            rows = self.cursor().execute(f"SELECT count(*) FROM ({self.numbered(table)})").fetchall()
+            with self.reading():
+                rows = self.cursor().execute(f"SELECT count(*) FROM ({self.numbered(table)})").fetchall()
             self._num_rows[table] = int(rows[0][0])
         return self._num_rows[table]
 
-    def numbered(self, table: str) -> str:
-        """SQL of a SELECT with every column of a table and ``"__row"``, BIGINT 0..n-1 in the order of the source.
+    def numbered(self, table: str, columns: Sequence[str] | None = None) -> str:
+        """SQL of a SELECT with columns of a table and ``"__row"``, BIGINT 0..n-1 in the order of the source.
 
         Rows come in no particular order: order by ``"__row"`` where it matters.
+
+        Args:
+            table: The table.
+            columns: Which columns; all by default. A query of a wide table is planned faster if it names few.
 
         Raises:
             SchemaError: If there is no such table.
         """
-        base = f"{self._home}.{quote(self.schema[table].name)}"
-        columns = quote_all(self.schema[table].column_names)
+        known = self.schema[table]
+        wanted = known.column_names if columns is None else dict.fromkeys(columns)
+        visible = None if table in self._copied else self._visible.get(table)
+        if table in self._copied:
+            base, row = f"{self._copied[table]}.{quote(table)}", "rowid"
+        elif table in self._views:
+            base, row = f"{self._catalog}.{ROWS}.{quote(table)}", '"__row"'
+        else:
+            base, row = f"{self._home}.{quote(table)}", "rowid"
+        if visible is not None:
+            row = f"row_number() OVER (ORDER BY {row}) - 1"
+        terms = ", ".join([*map(quote, wanted), f'{row} AS "__row"'])
+        return f"SELECT {terms} FROM {base}" + ("" if visible is None else f" WHERE {visible}")
+
+    def hidden(self, table: str, columns: Sequence[str]) -> str | None:
+        """SQL of a SELECT with columns of the rows that this cut hides; None where it hides none, or is no cut.
+
+        Args:
+            table: The table.
+            columns: Which columns.
+        """
         if table not in self._visible:
-            return f'SELECT {columns}, rowid AS "__row" FROM {base}'
-        row = "row_number() OVER (ORDER BY rowid) - 1"
-        return f'SELECT {columns}, {row} AS "__row" FROM {base} WHERE {self._visible[table]}'
+            return None
+        return f"SELECT {quote_all(columns)} FROM {self._home}.{quote(table)} WHERE NOT ({self._visible[table]})"
 
     def time_sql(self, table: str) -> str:
         """SQL over a table's columns that gives its time as BIGINT microseconds, NULL where a row has none.
@@ -166,6 +274,7 @@ class Database:
 
         Raises:
             SchemaError: If the table has no time column, or it cannot be read as a time.
+            AdapterError: If the table cannot be read.
         """
         if table not in self._times:
             from relgraph.data.time import time_expression
@@ -174,14 +283,17 @@ class Database:
             if column is None:
                 raise SchemaError(f"table {table!r} has no time column; declare one with times=")
             base, dtype = f"{self._home}.{quote(table)}", self.schema[table].column(column).dtype
-            self._times[table] = time_expression(self.connection.cursor(), base, column, dtype, f"{table}.{column}")
+            with self.reading():
+                cursor = self.connection.cursor()
+                self._times[table] = time_expression(cursor, base, column, dtype, f"{table}.{column}")
         return self._times[table]
 
     def upto(self, time: int | str | datetime) -> Database:
         """The same database as it was known at a moment.
 
         Tables with a time column lose the rows that are later; rows at that moment, rows without a time and tables
-        without a time column stay. Nothing is copied, and this database does not change.
+        without a time column stay; a graph that is built of it still shows no line of an invoice that is left out.
+        Nothing is copied, and this database does not change.
 
         Args:
             time: Inclusive; int means microseconds since 1970-01-01 UTC, text is ISO 8601.
@@ -191,6 +303,7 @@ class Database:
 
         Raises:
             SchemaError: If ``time`` or a time column cannot be read as a time.
+            AdapterError: If a table cannot be read.
         """
         from relgraph.data.time import format_time, to_moment
 
@@ -202,37 +315,58 @@ class Database:
         visible = {}
         for table in self.schema:
             base = f"{self._home}.{quote(table.name)}"
-            where = ""
             if table.time_column is not None:
                 visible[table.name] = f"coalesce({self.time_sql(table.name)} <= {limit}, TRUE)"
-                where = f" WHERE {visible[table.name]}"
-            cursor.execute(f"CREATE VIEW {place}.{quote(table.name)} AS SELECT * FROM {base}{where}")
+            shown = visible.get(table.name, "TRUE")
+            cursor.execute(f"CREATE VIEW {place}.{quote(table.name)} AS SELECT * FROM {base} WHERE {shown}")
         cursor.execute(f"SET search_path = {literal(place)}")
-        cut = Database(cursor, self.schema, f"{self.name} up to {format_time(limit)}", self.notes)
-        cut._home, cut._path, cut._limit, cut._visible = self._home, place, limit, visible
+        name = f"{self.name} up to {format_time(limit)}"
+        cut = Database(cursor, self.schema, name, self.notes, views=self._views, unchanged=self._unchanged)
+        cut._catalog, cut._home, cut._path = self._catalog, self._home, place
+        cut._limit, cut._visible = limit, visible
         cut._times, cut._counter = self._times, self._counter
         cut._whole = self
         return cut
 
-    def check(self) -> Report:
-        """The integrity of keys and times: duplicates, orphans, missing values, references to the future."""
-        from relgraph.data.integrity import make_report
+    def check(
+        self,
+        task: LabelledTask | None = None,
+        *,
+        propose: bool = True,
+        now: int | str | datetime | None = None,
+        progress: bool = True,
+    ) -> Report:
+        """The integrity of keys and times, and what is not declared but seems to hold.
 
-        return make_report(self)
+        Args:
+            task: An :class:`relgraph.EntityTask`: columns that are as good as its label are named.
+            propose: Look for keys, times and validity intervals that are not declared.
+            now: What rows in the future are later than; the present by default.
+            progress: Show progress on stderr.
+
+        Returns:
+            A report to print, with ``problems``, ``proposed_keys`` and ``proposed_times`` to connect with.
+
+        Raises:
+            SchemaError: If ``now`` is no moment.
+            AdapterError: If the tables cannot be read.
+        """
+        from relgraph.data.check.integrity import make_report
+
+        with self.reading(), self.at_hand():
+            return make_report(self, task, proposed=propose, now=now, progress=progress)
 
     def validate_keys(self) -> None:
         """Check that what is referred to is unique. NULLs and dangling references are no error.
 
         Raises:
             SchemaError: At the first primary key, or column that a foreign key refers to, with a value standing twice.
+            AdapterError: If the tables cannot be read.
         """
-        for table in self.schema:
-            if table.primary_key:
-                self._require_unique(table.name, table.primary_key, "its primary key")
-        for table, key in self.schema.foreign_keys:
-            target = self.schema.target_columns(key)
-            if set(target) != set(self.schema[key.table].primary_key):
-                self._require_unique(key.table, target, f"{table.name}.{key.name} refers to it")
+        from relgraph.data.key_checks import require_unique_keys
+
+        with self.reading():
+            require_unique_keys(self)
 
     def close(self) -> None:
         """Close the connection; views made by :meth:`upto` end with it."""
@@ -242,22 +376,12 @@ class Database:
     def __enter__(self) -> Database:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        lines = [f"Database {self.name}: {len(self.schema)} tables, {len(self.schema.foreign_keys)} foreign keys"]
-        for table in self.schema:
-            line = f"  {table.name}: {self.num_rows(table.name):,} rows, {len(table.columns)} columns"
-            if table.primary_key:
-                line += f", key ({', '.join(table.primary_key)})"
-            if table.time_column:
-                line += f", time {table.time_column}"
-            lines.append(line)
-            lines += [f"    {key.name} -> {key.table}" for key in table.foreign_keys]
-        return "\n".join(lines)
+        head = f"Database {self.name}: {len(self.schema)} tables, {len(self.schema.foreign_keys)} foreign keys"
+        return "\n".join([head, *(line for table in self.schema for line in table.lines(self.num_rows(table.name)))])
 
     def _repr_html_(self) -> str:
         text = f"<pre>{html.escape(repr(self))}</pre>"
@@ -267,31 +391,9 @@ class Database:
             return text
         return f"{schema_svg(self.schema)}{text}"
 
-    @staticmethod
-    def _require_reading(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
-        # DuckDB calls a SELECT over WITH x AS (DELETE ...) a SELECT too: only its parts tell
-        tree: str = cursor.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0]
-        writing = re.search(r'"type":"([A-Z]+)_QUERY_NODE"', tree)
-        if writing is not None:
-            raise SchemaError(f"expected a query that only reads, got {writing[1]} in it: {query.strip()[:200]}")
-
     def _empty_schema(self, cursor: duckdb.DuckDBPyConnection) -> str:
         # in a catalog of its own, because a snapshot file is read-only
         cursor.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_CUTS}")
         place = f"{_CUTS}.upto_{next(self._counter)}"
         cursor.execute(f"CREATE SCHEMA {place}")
         return place
-
-    def _require_unique(self, table: str, columns: Sequence[str], why: str) -> None:
-        names = quote_all(columns)
-        present = " AND ".join(f"{quote(column)} IS NOT NULL" for column in columns)
-        found = self.cursor().execute(
-            f'SELECT {names}, count(*) AS "__n" FROM ({self.numbered(table)}) WHERE {present} GROUP BY {names} '
-            'HAVING count(*) > 1 ORDER BY min("__row") LIMIT 1'
-        )
-        for *values, number in found.fetchall():
-            value = ", ".join(map(repr, values))
-            raise SchemaError(
-                f"table {table!r}: ({', '.join(columns)}) = ({value}) stands {number} times, but {why}; "
-                "remove the duplicates or declare another key with keys="
-            )

@@ -185,13 +185,13 @@ class _Collector:
         features = self.graph.nodes[table].features
         if features is None or self.graph.schema is None:
             return []
-        categorical = set(features.names.get(SemanticType.CATEGORICAL, ()))
+        categorical = features.names.get(SemanticType.CATEGORICAL, ())
         out = []
         for column in self.graph.schema[table].column_names:
             if column in categorical:
                 values = [str(value) for value in features.stats[column]["categories"]]
                 start = self._add(f"{table}.{column}=", values, len(values))
-                code = features.column(column)[rows]
+                code = features.tensor(SemanticType.CATEGORICAL)[rows, categorical.index(column)]
                 out.append((f"{table}.{column}", torch.where(code >= 0, code + start, -1)))
         return out
 

@@ -2,59 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from relgraph.data.ragged import Ragged
 from relgraph.data.schema import SemanticType
 from relgraph.errors import ShapeError
 
 __all__ = ["Features"]
 
-_LAYOUT = {  # semantic type -> (dtype, dimensions): [N, C] or [N, C, 7]
-    SemanticType.NUMERICAL: (torch.float32, 2),
-    SemanticType.CATEGORICAL: (torch.int64, 2),
-    SemanticType.TIMESTAMP: (torch.int16, 3),
+_LAYOUT = {  # semantic type -> dtype and what follows [N, C]
+    SemanticType.NUMERICAL: (torch.float32, ()),
+    SemanticType.CATEGORICAL: (torch.int64, ()),
+    SemanticType.TIMESTAMP: (torch.int16, (7,)),
 }
+_VECTORS = (SemanticType.EMBEDDING, SemanticType.TEXT)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Features:
     """The feature columns of a table, grouped by semantic type.
 
+    ========================  ==================================  =================================================
+    type                      values, for N rows and C columns    statistics of a column
+    ========================  ==================================  =================================================
+    numerical                 float32 ``[N, C]``; NULL is NaN     ``mean``, ``std`` (population), ``quantiles`` (5)
+    categorical               int64 ``[N, C]``; NULL and a value  ``categories`` by count, then value; ``counts``
+                              unseen up to the fit time are -1
+    multicategorical          :class:`Ragged` int64 codes, C      the same, a count being the rows that have it
+                              lists per row, different and
+                              ascending; NULL, no part and only
+                              unseen parts are an empty list
+    timestamp                 int16 ``[N, C, 7]``: year,          ``year_range``, ``oldest``, ``newest``,
+                              month - 1, day - 1, weekday, hour,  ``median`` (7 numbers each)
+                              minute, second; NULL is all -1
+    embedding                 float32 ``[N, sum of emb_dim]``,    ``emb_dim``; ``scale``, the root of the mean square
+                              the columns side by side; NULL is
+                              all NaN
+    text                      the same as encoded; NULL is zero   ``emb_dim``, ``encoder``
+    ========================  ==================================  =================================================
+
     Args:
         num_rows: Rows of the table.
-        values: Per semantic type a tensor ``[num_rows, columns]``: numerical float32 (NULL is NaN), categorical int64
-            (NULL and unseen are -1); timestamp int16 ``[num_rows, columns, 7]`` with year, month - 1, day - 1, weekday,
-            hour, minute, second (NULL is all -1).
-        names: Column names per semantic type, in the order of the tensor.
-        stats: Per column the fitted statistics as JSON values: numerical ``mean``, ``std`` (population),
-            ``quantiles`` (5); categorical ``categories``, ``counts``; timestamp ``year_range``, ``oldest``, ``newest``,
-            ``median`` (7 numbers each).
+        values: Per semantic type what the table above says.
+        names: Column names per semantic type, in the order of the values.
+        stats: Per column the fitted statistics as JSON values.
 
     Raises:
-        ShapeError: If a tensor has another shape or dtype than said above.
+        ShapeError: If values have another shape or dtype than said above.
     """
 
     num_rows: int
-    values: Mapping[SemanticType, Tensor]
+    values: Mapping[SemanticType, Tensor | Ragged]
     names: Mapping[SemanticType, tuple[str, ...]]
     stats: Mapping[str, Mapping[str, Any]]
 
     def __post_init__(self) -> None:
         if self.values.keys() != self.names.keys():
             raise ShapeError(f"features: types of values {list(self.values)} and names {list(self.names)} differ")
-        for kind, value in self.values.items():
-            dtype, dim = _LAYOUT[kind]
-            shape = [self.num_rows, len(self.names[kind])] + [7] * (dim - 2)
-            if value.dtype != dtype or list(value.shape) != shape:
-                raise ShapeError(f"features[{kind}]: expected {dtype} {shape}, got {value.dtype} {list(value.shape)}")
         for name in self.column_names:
             if name not in self.stats:
                 raise ShapeError(f"features: column {name!r} has no statistics")
+        for kind, value in self.values.items():
+            self._validate(kind, value)
+
+    def _validate(self, kind: SemanticType, value: Tensor | Ragged) -> None:
+        columns = len(self.names[kind])
+        if kind is SemanticType.MULTICATEGORICAL:
+            got = [value.num_rows, value.num_columns] if isinstance(value, Ragged) else type(value).__name__
+            if got != [self.num_rows, columns]:
+                raise ShapeError(f"features[{kind}]: expected Ragged {[self.num_rows, columns]}, got {got}")
+            return
+        if kind in _VECTORS:
+            dtype, shape = torch.float32, [self.num_rows, sum(self.widths[name] for name in self.names[kind])]
+        elif kind in _LAYOUT:
+            dtype, rest = _LAYOUT[kind]
+            shape = [self.num_rows, columns, *rest]
+        else:
+            raise ShapeError(f"features: {kind} columns are no features")
+        if not isinstance(value, Tensor) or value.dtype != dtype or list(value.shape) != shape:
+            found = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+            raise ShapeError(f"features[{kind}]: expected {dtype} {shape}, got {found}")
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Dimensions of the columns of embeddings and texts."""
+        return {name: int(self.stats[name]["emb_dim"]) for kind in _VECTORS for name in self.names.get(kind, ())}
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -66,12 +104,46 @@ class Features:
         """How many feature columns there are."""
         return len(self.column_names)
 
-    def column(self, name: str) -> Tensor:
-        """The encoded values of one column, ``[num_rows]`` or ``[num_rows, 7]``."""
+    def kind(self, name: str) -> SemanticType:
+        """The semantic type of a column.
+
+        Raises:
+            ShapeError: If there is no such column.
+        """
         for kind, names in self.names.items():
             if name in names:
-                return self.values[kind][:, names.index(name)]
+                return kind
         raise ShapeError(f"there is no feature column {name!r}; columns: {', '.join(self.column_names)}")
+
+    def column(self, name: str) -> Tensor | Ragged:
+        """The encoded values of one column.
+
+        Returns:
+            ``[num_rows]``; ``[num_rows, 7]`` for a timestamp, ``[num_rows, emb_dim]`` for an embedding or text, a
+            :class:`Ragged` of one column for lists.
+
+        Raises:
+            ShapeError: If there is no such column.
+        """
+        kind = self.kind(name)
+        value, place = self.values[kind], self.names[kind].index(name)
+        if isinstance(value, Ragged):
+            return value.column(place)
+        if kind in _VECTORS:
+            ends = list(accumulate((self.widths[other] for other in self.names[kind]), initial=0))
+            return value[:, ends[place] : ends[place + 1]]
+        return value[:, place]
+
+    def tensor(self, kind: SemanticType) -> Tensor:
+        """All values of a type as one tensor.
+
+        Raises:
+            ShapeError: If there is no column of that type, or the type is multicategorical, whose values are lists.
+        """
+        value = self.values.get(kind)
+        if not isinstance(value, Tensor):
+            raise ShapeError(f"there is no tensor of {kind} columns; types: {', '.join(self.values)}")
+        return value
 
     def select(self, index: Tensor) -> Features:
         """The rows ``index`` (int64 ``[n]``), in that order."""
@@ -95,87 +167,59 @@ class Features:
         }
 
     @classmethod
-    def from_tensor_frame(cls, frame: Any, col_stats: Mapping[str, Mapping[Any, Any]] | None = None) -> Features | None:
+    def from_tensor_frame(
+        cls,
+        frame: Any,
+        col_stats: Mapping[str, Mapping[Any, Any]] | None = None,
+        texts: tuple[str, ...] = (),
+        stats: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Features | None:
         """The inverse of :meth:`to_tensor_frame` and :meth:`to_col_stats`.
 
         Args:
-            frame: A PyTorch Frame ``TensorFrame``; columns of other types than numerical, categorical and timestamp
-                are left out.
+            frame: A PyTorch Frame ``TensorFrame``; columns of types that are not in the table above are left out.
             col_stats: Its statistics; computed from the values where absent.
+            texts: Which of its embedding columns are encoded text; a ``TensorFrame`` does not say.
+            stats: Statistics of columns as this class has them, where known; they come before ``col_stats``.
 
         Returns:
             The features, or ``None`` when no column can be taken.
         """
-        values: dict[SemanticType, Tensor] = {}
-        names: dict[SemanticType, tuple[str, ...]] = {}
-        stats: dict[str, Mapping[str, Any]] = {}
-        for kind, (dtype, _) in _LAYOUT.items():
-            for stype, value in frame.feat_dict.items():
-                if stype.value == kind.value:
-                    values[kind] = value.to(dtype)
-                    names[kind] = tuple(frame.col_names_dict[stype])
-        for kind, columns in names.items():
-            for i, name in enumerate(columns):
-                given = None if col_stats is None else col_stats.get(name)
-                stats[name] = _stats_of(kind, values[kind][:, i]) if given is None else _from_col_stats(given)
-        return cls(frame.num_rows, values, names, stats) if values else None
+        from relgraph.data.tensor_frames import from_tensor_frame
+
+        return from_tensor_frame(frame, col_stats, texts, stats)
 
     def to_tensor_frame(self) -> Any:
-        """A PyTorch Frame ``TensorFrame`` over the same tensors."""
-        from torch_frame import stype
-        from torch_frame.data import TensorFrame
+        """A PyTorch Frame ``TensorFrame`` over the same tensors; embeddings and texts are both its ``embedding``."""
+        from relgraph.data.tensor_frames import to_tensor_frame
 
-        return TensorFrame(
-            {stype(kind.value): value for kind, value in self.values.items()},
-            {stype(kind.value): list(names) for kind, names in self.names.items()},
-            num_rows=self.num_rows,
-        )
+        return to_tensor_frame(self.values, self.names, self.widths, self.num_rows)
 
     def to_col_stats(self) -> dict[str, dict[Any, Any]]:
         """The statistics as PyTorch Frame's encoders take them: ``{column: {StatType: value}}``."""
-        from torch_frame.data.stats import StatType
+        from relgraph.data.tensor_frames import to_col_stats
 
-        translate: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-            "mean": (StatType.MEAN, float),
-            "std": (StatType.STD, float),
-            "quantiles": (StatType.QUANTILES, list),
-            "year_range": (StatType.YEAR_RANGE, list),
-            "oldest": (StatType.OLDEST_TIME, torch.tensor),
-            "newest": (StatType.NEWEST_TIME, torch.tensor),
-            "median": (StatType.MEDIAN_TIME, torch.tensor),
-        }
-        out: dict[str, dict[Any, Any]] = {}
-        for column, stats in self.stats.items():
-            row: dict[Any, Any] = {translate[k][0]: translate[k][1](v) for k, v in stats.items() if k in translate}
-            if "categories" in stats:
-                row[StatType.COUNT] = (list(stats["categories"]), list(stats["counts"]))
-            out[column] = row
-        return out
+        return to_col_stats(self.stats, self.names.get(SemanticType.MULTICATEGORICAL, ()))
+
+    def __repr__(self) -> str:
+        lines = [f"Features({self.num_rows:,} rows, {self.num_columns} columns)"]
+        return "\n".join([*lines, *(f"  {' '.join(filter(None, row))}" for row in self._rows())])
+
+    def _repr_html_(self) -> str:
+        from relgraph.data.html import table_html
+
+        return table_html(("column", "type", "fitted"), self._rows(), f"{self.num_rows:,} rows")
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        return [(name, kind.value, _fitted(self.stats[name])) for kind, names in self.names.items() for name in names]
 
 
-def _from_col_stats(given: Mapping[Any, Any]) -> dict[str, Any]:
-    rename = {"YEAR_RANGE": "year_range", "OLDEST_TIME": "oldest", "NEWEST_TIME": "newest", "MEDIAN_TIME": "median"}
-    out: dict[str, Any] = {}
-    for stat, value in given.items():
-        if stat.name == "COUNT":
-            out["categories"], out["counts"] = list(value[0]), list(value[1])
-        else:
-            plain = value.tolist() if isinstance(value, Tensor) else value
-            out[rename.get(stat.name, stat.name.lower())] = plain
-    return out
-
-
-def _stats_of(kind: SemanticType, values: Tensor) -> dict[str, Any]:
-    if kind is SemanticType.NUMERICAL:
-        return Features.numerical_stats(values)
-    if kind is SemanticType.CATEGORICAL:
-        counts = values[values >= 0].bincount()
-        return {"categories": [str(i) for i in range(counts.numel())], "counts": counts.tolist()}
-    known = values[values[:, 0] >= 0].to(torch.int64)
-    if not known.numel():
-        known = torch.tensor([[1970, 0, 0, 3, 0, 0, 0]])
-    place = torch.tensor([13 * 32 * 86_400, 32 * 86_400, 86_400, 0, 3600, 60, 1])
-    ordered = known[(known * place).sum(1).argsort(stable=True)]
-    oldest, newest, median = ordered[0], ordered[-1], ordered[(ordered.size(0) - 1) // 2]
-    years = [int(oldest[0]), int(newest[0])]
-    return {"year_range": years, "oldest": oldest.tolist(), "newest": newest.tolist(), "median": median.tolist()}
+def _fitted(stats: Mapping[str, Any]) -> str:
+    """The statistics of a column in a few words."""
+    if "categories" in stats:
+        return f"{len(stats['categories']):,} categories"
+    if "emb_dim" in stats:
+        return f"{stats['emb_dim']} numbers" + (f" of {stats['encoder']}" if "encoder" in stats else "")
+    if "year_range" in stats:
+        return "years {} to {}".format(*stats["year_range"])
+    return f"mean {stats['mean']:.4g}, std {stats['std']:.4g}" if "mean" in stats else ""

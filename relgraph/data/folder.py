@@ -26,7 +26,7 @@ from torch import Tensor
 
 from relgraph.errors import AdapterError, SchemaError, ShapeError
 
-__all__ = ["FORMAT", "read_folder", "write_folder"]
+__all__ = ["FORMAT", "read_folder", "scratch_file", "write_folder"]
 
 FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
@@ -117,6 +117,38 @@ def read_folder(path: Path | str, kind: str) -> tuple[dict[str, Any], dict[str, 
             content = newer
 
 
+@contextmanager
+def scratch_file(path: Path, kind: str) -> Iterator[tuple[int, Path]]:
+    """A file in a folder of this kind that loses its name at the end; mapped until then, it lives on without one.
+
+    A writer killed in between leaves a file that the next :func:`write_folder` removes.
+
+    Args:
+        path: The folder; it must exist.
+        kind: What is stored in it.
+
+    Yields:
+        A handle for reading and writing, and the file's path; the handle is closed at the end.
+    """
+    _require_kind(kind)
+    handle, name = _new_file(path, kind)
+    try:
+        yield handle, path / name
+    finally:
+        (path / name).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _new_file(path: Path, kind: str) -> tuple[int, str]:
+    with _locked(path):
+        # fixed-width nanoseconds first, so that names sort by age; the lock on the file says that its writer lives
+        name = f"{kind}-{time.time_ns():020d}-{secrets.token_hex(4)}.safetensors"
+        file = os.open(path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+    return file, name
+
+
 def _require_kind(kind: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
         raise SchemaError(f"kind must be a lower-case identifier such as 'graph', got {kind!r}")
@@ -132,12 +164,7 @@ def _entry(name: str, tensor: Tensor) -> dict[str, Any]:
 
 
 def _write(path: Path, kind: str, content: dict[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    with _locked(path):
-        # fixed-width nanoseconds first, so that names sort by age; the lock on the file says that its writer lives
-        name = f"{kind}-{time.time_ns():020d}-{secrets.token_hex(4)}.safetensors"
-        file = os.open(path / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        with suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
+    file, name = _new_file(path, kind)
     pointer = path / f".{name}.json"
     try:
         size = _write_tensors(file, tensors)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["track"]
+__all__ = ["count_rows", "track"]
 
 T = TypeVar("T")
 
@@ -46,3 +47,33 @@ def track(
                 bar.update(task, description=f"{what}: {label(item)}")
             yield item
             bar.advance(task)
+
+
+@contextmanager
+def count_rows(num_tables: int, progress: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A function that takes a table, how many of its rows were just read and how many there are, and shows them.
+
+    Args:
+        num_tables: How many tables come.
+        progress: Nothing is shown when ``False``.
+    """
+    if not progress:
+        yield lambda table, rows, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+
+        def count(table: str, rows: int, total: int | None) -> None:
+            if table not in tasks:
+                label = f"{table} ({len(tasks) + 1}/{num_tables})"
+                for task in tasks.values():
+                    bars.update(task, visible=False)
+                tasks[table] = bars.add_task(label, total=total)
+            bars.update(tasks[table], advance=rows)
+
+        yield count

@@ -26,6 +26,14 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
 
     Each node type has ``num_nodes``, ``time``, ``tf`` and ``col_stats`` (PyTorch Frame) and ``key``; each edge type
     ``edge_index``, ``time`` and ``qualifiers``. What PyG has no place for is in ``data.relgraph``.
+
+    Args:
+        graph: The graph.
+        features: Give each node type its ``tf`` and ``col_stats``.
+        reverse: Add a reverse, ``rev_...``, of every edge type.
+
+    Raises:
+        SchemaError: If the graph stores what would be the reverse of another edge type.
     """
     data = HeteroData()
     for name, node in graph.nodes.items():
@@ -53,6 +61,9 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
         "fit_until": graph.fit_until,
         "num_main_entities": graph.num_main_entities,
         "report": dict(graph.report),
+        # a TensorFrame says neither which embeddings are text nor all of our statistics
+        "texts": {n: s.features.names.get(SemanticType.TEXT, ()) for n, s in graph.nodes.items() if s.features},
+        "stats": {n: s.features.stats for n, s in graph.nodes.items() if s.features},
     }
     return data
 
@@ -76,7 +87,7 @@ def from_hetero_data(data: HeteroData) -> HeteroGraph:
     """
     ours: Mapping[str, Any] = getattr(data, "relgraph", {})
     left_out: dict[str, list[str]] = {}
-    nodes = {name: _node_store(data, name, left_out) for name in data.node_types}
+    nodes = {name: _node_store(data, name, left_out, ours) for name in data.node_types}
     given = list(data.edge_types)
     stored = [t for t in ours.get("edge_types", ()) if t in given] or [t for t in given if not _is_reverse(t, given)]
     edges: dict[EdgeType, EdgeStore] = {}
@@ -103,7 +114,7 @@ def _is_reverse(edge_type: EdgeType, given: Sequence[EdgeType]) -> bool:
     return name.startswith(_REVERSE) and (target, name.removeprefix(_REVERSE), source) in given
 
 
-def _node_store(data: HeteroData, name: str, left_out: dict[str, list[str]]) -> NodeStore:
+def _node_store(data: HeteroData, name: str, left_out: dict[str, list[str]], ours: Mapping[str, Any]) -> NodeStore:
     store = data[name]
     count = store.num_nodes
     if count is None:
@@ -113,7 +124,8 @@ def _node_store(data: HeteroData, name: str, left_out: dict[str, list[str]]) -> 
         raise SchemaError(f"{name}.time: expected int64 microseconds, got {time.dtype}")
     features = None
     if store.get("tf") is not None:
-        features = Features.from_tensor_frame(store.tf, store.get("col_stats"))
+        texts, stats = ours.get("texts", {}).get(name, ()), ours.get("stats", {}).get(name)
+        features = Features.from_tensor_frame(store.tf, store.get("col_stats"), texts, stats)
     elif isinstance(store.get("x"), Tensor):
         features = _dense_features(store.x)
     _note_left_out(left_out, name, store, {"num_nodes", "time", "key", "tf", "col_stats", "x"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -60,13 +60,23 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """A table: columns, primary key (may be empty), foreign keys, and the column that says when a row happened."""
+    """A table: columns, keys and times.
+
+    Args:
+        name: Its name; ``schema.table`` outside the default schema of its database.
+        columns: In table order.
+        primary_key: Names of columns, possibly none.
+        foreign_keys: In any order; kept by the table position of their first column.
+        time_column: Says when a row happened, or from when it holds.
+        end_column: Says until when a row holds. It is known only then, so it becomes no feature.
+    """
 
     name: str
     columns: tuple[ColumnSchema, ...]
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     time_column: str | None = None
+    end_column: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(self.columns))
@@ -96,6 +106,15 @@ class TableSchema:
             if column.name == name:
                 return column
         raise SchemaError(f"table {self.name!r} has no column {name!r}; columns: {', '.join(self.column_names)}")
+
+    def lines(self, num_rows: int) -> list[str]:
+        """The table in words: a line with its rows, columns, key and time, and one per foreign key."""
+        line = f"  {self.name}: {num_rows:,} rows, {len(self.columns)} columns"
+        if self.primary_key:
+            line += f", key ({', '.join(self.primary_key)})"
+        if self.time_column:
+            line += f", time {self.time_column}" + (f" until {self.end_column}" if self.end_column else "")
+        return [line, *(f"    {key.name} -> {key.table}" for key in self.foreign_keys)]
 
 
 @dataclass(frozen=True)
@@ -152,8 +171,13 @@ class Schema:
             _unique("column", table.column_names, f"table {table.name!r}")
             for name in table.primary_key:
                 table.column(name)
-            if table.time_column is not None:
-                table.column(table.time_column)
+            for moment in (table.time_column, table.end_column):
+                if moment is not None:
+                    table.column(moment)
+            if table.end_column is not None and table.time_column in (None, table.end_column):
+                raise SchemaError(
+                    f"table {table.name!r} ends with {table.end_column!r} but has no other column as its time"
+                )
             _unique(
                 "foreign key", [f"{key.name} -> {key.table}" for key in table.foreign_keys], f"table {table.name!r}"
             )
@@ -183,11 +207,6 @@ class Schema:
                 f"{where} has {len(key.columns)} columns but refers to {len(columns)}: "
                 f"{key.table}({', '.join(columns)})"
             )
-
-    def with_table(self, table: TableSchema) -> Schema:
-        """A schema in which the table of that name is replaced."""
-        _ = self[table.name]
-        return replace(self, tables=tuple(table if t.name == table.name else t for t in self.tables))
 
     def to_dict(self) -> dict[str, Any]:
         """The schema as plain JSON values."""

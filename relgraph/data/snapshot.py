@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import json
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relgraph.data.loading import load
+from relgraph.data.declarations import Declaration, TimeDeclaration, apply_declarations
+from relgraph.data.loading import Loaded, load, no_room
+from relgraph.data.relations import View
+from relgraph.data.retry import retried
 from relgraph.data.schema import Schema
-from relgraph.data.source import Declaration, TableSource, apply_declarations
+from relgraph.data.source import TableSource
 from relgraph.data.sql import literal
 from relgraph.errors import AdapterError
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["open_engine", "read_meta", "take"]
+__all__ = ["CATALOG", "Taken", "open_engine", "open_snapshot", "read_meta", "reuse", "take", "write_snapshot"]
 
-_VERSION = 1
-_CATALOG = "relgraph_snapshot"
+_VERSION = 2
+CATALOG = "relgraph_snapshot"
+"""What a snapshot file is attached as."""
+
 _META = "relgraph.snapshot"  # in a schema of its own, beside the tables
 
-Taken = tuple["duckdb.DuckDBPyConnection", Schema, str, list[str]]
+
+@dataclass(frozen=True)
+class Taken:
+    """A snapshot as a :class:`~relgraph.data.database.Database` needs it.
+
+    Args:
+        connection: DuckDB whose current schema holds the tables.
+        schema: What they look like.
+        name: Where they come from.
+        notes: What was changed or left out on the way in.
+        views: The tables that are read in place.
+        changes: What a refresh did, per table of the schema.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    schema: Schema
+    name: str
+    notes: list[str]
+    views: Mapping[str, View] = field(default_factory=dict)
+    changes: tuple[str, ...] = ()
 
 
 def take(
     source: TableSource,
     keys: Mapping[str, Declaration] | None,
-    times: Mapping[str, str | None] | None,
+    times: Mapping[str, TimeDeclaration] | None,
     snapshot: str | Path | None,
     progress: bool,
+    refresh: bool = False,
 ) -> Taken:
-    """A snapshot of a source: connection, schema, name and notes.
+    """A snapshot of a source.
 
     Args:
         source: What to read.
@@ -43,9 +72,10 @@ def take(
         times: Declared time columns.
         snapshot: A file to write, or to reuse if it holds a snapshot of the same source with the same declarations.
         progress: Show progress on stderr.
+        refresh: Bring a file that is there up to the source's present state.
 
     Raises:
-        AdapterError: If the source cannot be read or the file holds something else.
+        AdapterError: If the source cannot be read, its rows find no room, or the file holds something else.
         SchemaError: If a declaration names what does not exist.
     """
     path = None if snapshot is None else Path(snapshot)
@@ -54,15 +84,31 @@ def take(
         "fingerprint": "" if path is None else source.fingerprint(),
         "declared": repr((_plain(keys), _plain(times))),
     }
-    if path is not None and path.exists():
-        return _reuse(path, request)
-    schema = apply_declarations(source.schema(), keys, times)
+    if path is not None and path.exists() and not refresh:
+        return reuse(path, request)
+    schema = apply_declarations(retried(source.schema, progress), keys, times, source.notes)
     if path is None:
-        connection = _open(None)
-        loaded, notes = load(connection, source, schema, progress)
-        return connection, loaded, source.name, notes
-    _write(path, source, schema, request, progress)
-    return _reuse(path, request)
+        connection = open_snapshot(None)
+        try:
+            loaded = retried(lambda: load(connection, source, schema, progress, in_place=True), progress)
+            return Taken(connection, loaded.schema, source.name, loaded.notes, loaded.views)
+        except no_room() as error:
+            message = str(error).splitlines()[0]
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        raise AdapterError(
+            f"{source.name}: the tables find no room: {message}; free some disk in {tempfile.gettempdir()}, let TMPDIR "
+            "name a folder with more, or keep them in a file with snapshot="
+        )
+    if not path.exists():
+        write_snapshot(path, request, schema, lambda connection: load(connection, source, schema, progress), progress)
+        return reuse(path, request)
+    from relgraph.data.refresh import refreshed
+
+    changes = refreshed(path, source, schema, request, progress)
+    return replace(reuse(path, request), changes=changes)
 
 
 def open_engine() -> duckdb.DuckDBPyConnection:
@@ -79,21 +125,31 @@ def open_engine() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _open(path: Path | None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """An engine whose current schema is the snapshot's: a catalog of its own, so that no cursor sees it by accident."""
+def open_snapshot(path: Path | None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """An engine whose current schema is the snapshot's: a catalog of its own, so that no cursor sees it by accident.
+
+    Raises:
+        AdapterError: If the file cannot be opened.
+    """
     import duckdb
 
+    try:
+        return _attached(path, read_only)
+    except duckdb.Error as error:
+        message = str(error)
+    raise AdapterError(f"snapshot {path} cannot be opened as a DuckDB file: {message}")
+
+
+def _attached(path: Path | None, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     connection = open_engine()
     option = " (READ_ONLY)" if read_only else ""
     try:
-        connection.execute(f"ATTACH {literal(str(path or ':memory:'))} AS {_CATALOG}{option}")
-    except duckdb.Error as error:
-        message = str(error)
-    else:
-        connection.execute(f"USE {_CATALOG}")
-        return connection
-    connection.close()
-    raise AdapterError(f"snapshot {path} cannot be opened as a DuckDB file: {message}")
+        connection.execute(f"ATTACH {literal(str(path or ':memory:'))} AS {CATALOG}{option}")
+        connection.execute(f"USE {CATALOG}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def read_meta(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict[str, Any] | None:
@@ -113,47 +169,97 @@ def read_meta(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict[str, 
     return meta
 
 
-def _write(path: Path, source: TableSource, schema: Schema, request: dict[str, str], progress: bool) -> None:
+def write_snapshot(
+    path: Path,
+    request: Mapping[str, str],
+    declared: Schema,
+    fill: Callable[[duckdb.DuckDBPyConnection], Loaded],
+    progress: bool,
+) -> Loaded:
+    """Write a snapshot file as a whole, or leave what was there as it is.
+
+    Args:
+        path: The file.
+        request: Name, fingerprint and declarations of the source.
+        declared: The source's schema before it was loaded.
+        fill: Loads the tables; called again from an empty file when the source was away.
+        progress: Say on stderr what is waited for.
+
+    Raises:
+        AdapterError: If the source cannot be read, or the file cannot be written.
+    """
     if not path.parent.is_dir():
         raise AdapterError(f"snapshot {path}: the folder {path.parent} does not exist")
+    _clear_dead(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    full: tuple[type[Exception], ...] = (*no_room(), OSError)
     try:
-        connection = _open(temporary)
+        connection = _attached(temporary)
         try:
-            loaded, notes = load(connection, source, schema, progress)
-            meta = json.dumps({"version": _VERSION, **request, "schema": loaded.to_dict(), "notes": notes})
-            connection.execute(f"CREATE SCHEMA {_CATALOG}.relgraph")
-            connection.execute(f"CREATE TABLE {_CATALOG}.{_META} AS SELECT CAST(? AS VARCHAR) AS value", [meta])
-            connection.execute(f"CHECKPOINT {_CATALOG}")
+            loaded = retried(lambda: fill(connection), progress)
+            meta = {"version": _VERSION, **request, "schema": loaded.schema.to_dict(), "notes": loaded.notes}
+            text = json.dumps({**meta, "declared_schema": declared.to_dict()})
+            connection.execute(f"CREATE SCHEMA {CATALOG}.relgraph")
+            connection.execute(f"CREATE TABLE {CATALOG}.{_META} AS SELECT CAST(? AS VARCHAR) AS value", [text])
+            connection.execute(f"CHECKPOINT {CATALOG}")
             connection.execute("USE memory")
-            connection.execute(f"DETACH {_CATALOG}")
+            connection.execute(f"DETACH {CATALOG}")
         finally:
             connection.close()
         os.replace(temporary, path)
+        return loaded
+    except full as error:
+        message = str(error).splitlines()[0]
     finally:
         for rest in (temporary, temporary.with_name(temporary.name + ".wal")):
             rest.unlink(missing_ok=True)
+    raise AdapterError(
+        f"snapshot {path} cannot be written: {message}; what was there before is still whole. Check that the folder "
+        "can be written and has enough free space"
+    )
 
 
-def _reuse(path: Path, request: dict[str, str]) -> Taken:
-    remedy = "delete it or name another file"
-    connection = _open(path, read_only=True)
-    meta = read_meta(connection, _CATALOG)
-    problem = ""
-    if meta is None:
-        problem = "is a DuckDB file but no snapshot of relgraph"
-    elif meta["version"] != _VERSION:
-        problem = f"has snapshot version {meta['version']}, expected {_VERSION}"
-    elif meta["source"] != request["source"]:
-        problem = f"is a snapshot of {meta['source']}, not of {request['source']}"
-    elif meta["fingerprint"] != request["fingerprint"]:
-        problem = f"is of other content: {request['source']} has changed, or other tables are asked for"
-    elif meta["declared"] != request["declared"]:
-        problem = f"was taken with other keys or times: {meta['declared']}"
+def _clear_dead(path: Path) -> None:
+    """Remove what killed writers of this snapshot left: DuckDB holds a lock on a file as long as its process lives."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*-????????"):
+        if file.name.startswith(f".{path.name}.{os.getpid()}-"):
+            continue  # of another thread, whose lock would end with ours
+        with suppress(OSError), file.open("r+b") as opened:
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink()
+            file.with_name(file.name + ".wal").unlink(missing_ok=True)
+
+
+def reuse(path: Path, request: Mapping[str, str]) -> Taken:
+    """Open a snapshot file that was made by the same request.
+
+    Raises:
+        AdapterError: If it is of another source, other content or other declarations, or no snapshot at all.
+    """
+    connection = open_snapshot(path, read_only=True)
+    meta = read_meta(connection, CATALOG)
+    problem = _why_unfit(meta, request)
     if meta is None or problem:
         connection.close()
-        raise AdapterError(f"snapshot {path} {problem}; {remedy}")
-    return connection, Schema.from_dict(meta["schema"]), meta["source"], meta["notes"]
+        raise AdapterError(f"snapshot {path} {problem}; delete it or name another file")
+    return Taken(connection, Schema.from_dict(meta["schema"]), meta["source"], meta["notes"])
+
+
+def _why_unfit(meta: Mapping[str, Any] | None, request: Mapping[str, str]) -> str:
+    if meta is None:
+        return "is a DuckDB file but no snapshot of relgraph"
+    if meta["version"] != _VERSION:
+        return f"has snapshot version {meta['version']}, expected {_VERSION}"
+    if meta["source"] != request["source"]:
+        return f"is a snapshot of {meta['source']}, not of {request['source']}"
+    if meta["fingerprint"] != request["fingerprint"]:
+        return (
+            f"is of other content: {request['source']} has changed, or other tables are asked for; refresh=True brings "
+            "it up to date"
+        )
+    if meta["declared"] != request["declared"]:
+        return f"was taken with other keys or times: {meta['declared']}; refresh=True takes it again"
+    return ""
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,4 @@
-"""What a Database asks of a source of tables, and how declared keys and times join its schema."""
+"""What a Database asks of a source of tables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,109 @@ from relgraph.errors import SchemaError
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["TableBatches", "TableSource", "apply_declarations", "distinct_names", "select_tables"]
+__all__ = ["Scan", "Selection", "TableBatches", "TableSource", "Tail", "distinct_names", "select_tables"]
 
-Declaration = str | Sequence[str] | Mapping[str, Any] | None
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tables of a source are wanted.
+
+    Args:
+        tables: Names to keep; for files, frames and DuckDB also a mapping from names to SQL. All by default.
+        schemas: Schemas to read, for sources that have them: names, or ``"*"`` for all that are not the system's own.
+            The default schema by default. Tables outside the default schema are named ``schema.table``.
+        views: Also read views. A view that ``tables`` names is read in any case.
+
+    Raises:
+        SchemaError: If one of them is empty or of another form.
+    """
+
+    tables: Sequence[str] | Mapping[str, str | None] | None = None
+    schemas: Sequence[str] | None = None
+    views: bool = False
+
+    def __post_init__(self) -> None:
+        self._require("tables", self.tables)
+        self._require("schemas", self.schemas)
+        if isinstance(self.schemas, Mapping):
+            raise SchemaError(f"schemas: expected names, got {self.schemas!r}")
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names in ``tables``, or None for all."""
+        if self.tables is None:
+            return None
+        return (self.tables,) if isinstance(self.tables, str) else tuple(self.tables)
+
+    @property
+    def schema_names(self) -> tuple[str, ...] | None:
+        """The names in ``schemas``; None for the default schema, ``("*",)`` for all."""
+        if self.schemas is None:
+            return None
+        return (self.schemas,) if isinstance(self.schemas, str) else tuple(self.schemas)
+
+    def require_names(self, source: str) -> None:
+        """Refuse SQL.
+
+        Raises:
+            SchemaError: If ``tables`` is a mapping.
+        """
+        if isinstance(self.tables, Mapping):
+            raise SchemaError(
+                f"{source}: tables of a database are chosen by name, expected a list; SQL over tables works for "
+                "files, frames and DuckDB: make a view in the database, or read it with snapshot='copy.duckdb' and "
+                "connect that file"
+            )
+
+    def require_no_schemas(self, source: str) -> None:
+        """Refuse schemas.
+
+        Raises:
+            SchemaError: If schemas are named.
+        """
+        if self.schemas is not None:
+            raise SchemaError(f"{source} has no schemas; leave out schemas={self.schemas!r}")
+
+    @staticmethod
+    def _require(argument: str, value: object) -> None:
+        if value is None:
+            return
+        if not isinstance(value, str | Sequence | Mapping) or not all(isinstance(name, str) for name in value):
+            raise SchemaError(f"{argument}: expected names (for tables also a mapping to SQL), got {value!r}")
+        if not value:
+            raise SchemaError(f"{argument}: expected at least one name, got none; leave it out to read all")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A table that is read where it lies, whenever a query needs it.
+
+    Args:
+        relation: SQL to stand after FROM, valid in any DuckDB once ``setup`` has run there.
+        columns: SQL of each column over ``relation``, in the order of the table's schema.
+        row: SQL over ``relation`` of the row number, BIGINT ``0..n-1`` in the order of the source.
+        setup: Statements to run on a DuckDB before ``relation`` means something there; each must bear repetition.
+        costly: Whether each query has to read and parse all of it, as text files are.
+    """
+
+    relation: str
+    columns: tuple[str, ...]
+    row: str
+    setup: tuple[str, ...] = ()
+    costly: bool = False
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of a table: rows at or after a moment, and those without one (``column >= last OR column IS NULL``).
+
+    Args:
+        column: A column of the source that is a date, timestamp or number.
+        last: A value of it: ``date``, ``datetime`` (aware if the column is), ``int`` or ``float``.
+    """
+
+    column: str
+    last: Any
 
 
 @dataclass(frozen=True)
@@ -26,12 +126,15 @@ class TableBatches:
         schema: Arrow schema of every batch; columns in the order of the table's schema.
         batches: The rows; read once, before the next table is asked for.
         num_rows: How many rows come, if known: for the progress display only.
+        older: Where only a :class:`Tail` was asked for: how many rows the source has before it (``column < last``).
+            None where the whole table comes in spite of that.
     """
 
     name: str
     schema: pyarrow.Schema
     batches: Iterable[pyarrow.RecordBatch]
     num_rows: int | None = None
+    older: int | None = None
 
 
 class TableSource(Protocol):
@@ -53,28 +156,45 @@ class TableSource(Protocol):
             SchemaError: If a chosen table does not exist.
         """
 
-    def read(self, schema: Schema) -> Iterator[TableBatches]:
-        """Every table of the schema, all within one transaction of the source.
+    def scans(self, schema: Schema) -> Mapping[str, Scan]:
+        """The tables of the schema that can be read where they lie; the others are read and copied.
 
         Raises:
             AdapterError: If the source cannot be read.
         """
 
+    def read(self, schema: Schema, tails: Mapping[str, Tail] | None = None) -> Iterator[TableBatches]:
+        """Every table of the schema, all within one transaction of the source.
+
+        Args:
+            schema: The tables.
+            tails: For tables of which only the end is wanted.
+
+        Raises:
+            SourceUnavailableError: If the source is away for now; to be tried again from the beginning.
+            AdapterError: If the source cannot be read.
+        """
+
+    def unchanged(self) -> None:
+        """Check that what is read in place is still what was connected; cheap, and valid after :meth:`close` too.
+
+        Raises:
+            AdapterError: If a file has another size or time of change, or is gone.
+        """
+
     def fingerprint(self) -> str:
-        """Text that differs when the source's content differs; empty where that cannot be told without reading it."""
+        """Text that differs when the source's content differs; of a server it can tell only the chosen tables."""
 
     def close(self) -> None:
         """Let go of files and connections."""
 
 
-def select_tables(
-    found: Iterable[TableSchema], tables: Sequence[str] | None
-) -> tuple[tuple[TableSchema, ...], list[str]]:
+def select_tables(found: Iterable[TableSchema], selection: Selection) -> tuple[tuple[TableSchema, ...], list[str]]:
     """Only the named tables, in the order of the source.
 
     Args:
         found: Everything the source has.
-        tables: Names to keep; None keeps all.
+        selection: What to keep.
 
     Returns:
         These tables, and a note for each foreign key that was dropped because its target was left out.
@@ -83,10 +203,9 @@ def select_tables(
         SchemaError: If a name is not a table of the source.
     """
     found = tuple(found)
-    if tables is None:
+    if selection.names is None:
         return found, []
-    if isinstance(tables, str):
-        tables = [tables]
+    tables = selection.names
     names = [table.name for table in found]
     for name in tables:
         if name not in names:
@@ -103,49 +222,6 @@ def select_tables(
         ]
         kept.append(replace(table, foreign_keys=keys))
     return tuple(kept), notes
-
-
-def apply_declarations(
-    found: Iterable[TableSchema],
-    keys: Mapping[str, Declaration] | None = None,
-    times: Mapping[str, str | None] | None = None,
-) -> Schema:
-    """Add declared keys and time columns to what the source says.
-
-    Args:
-        found: The source's own tables.
-        keys: Per table its primary key (a column or several), or a mapping with ``primary_key`` and ``foreign_keys``.
-            ``foreign_keys`` maps columns to a table (its primary key is meant) or to ``(table, columns)``; None takes
-            the source's foreign key on these columns away. What is not named stays as the source declares it.
-        times: Per table the column that says when a row happened; None takes it away.
-
-    Raises:
-        SchemaError: If a table or column does not exist, or a declaration has another form; also if a foreign key of
-            the source refers to nothing and no declaration takes it away.
-
-    Example:
-        >>> from relgraph.data.schema import ColumnSchema
-        >>> race, result = (ColumnSchema("raceId"),), (ColumnSchema("raceId"), ColumnSchema("rank"))
-        >>> schema = Schema((TableSchema("races", race), TableSchema("results", result)))
-        >>> declared = {"races": "raceId", "results": {"foreign_keys": {"raceId": "races"}}}
-        >>> apply_declarations(schema, declared)["results"].foreign_keys[0].table
-        'races'
-    """
-    found = tuple(found)
-    tables = {table.name: table for table in found}
-    for name, declaration in _mapping("keys", keys).items():
-        tables[name] = _with_keys(_declared("keys", name, tables), declaration, f"keys[{name!r}]")
-    for name, column in _mapping("times", times).items():
-        table = _declared("times", name, tables)
-        if column is not None and (not isinstance(column, str) or column not in table.column_names):
-            raise SchemaError(
-                f"times[{name!r}] names column {column!r}, which does not exist; columns: "
-                + ", ".join(table.column_names)
-            )
-        tables[name] = replace(table, time_column=column)
-    for table in found:
-        _require_targets(table, tables)
-    return Schema(tuple(tables.values()))
 
 
 def distinct_names(schema: Schema) -> tuple[Schema, list[str]]:
@@ -169,85 +245,6 @@ def distinct_names(schema: Schema) -> tuple[Schema, list[str]]:
     if not notes:
         return schema, []
     return Schema(tuple(_renamed(schema, table, tables, columns) for table in schema)), notes
-
-
-def _require_targets(table: TableSchema, tables: Mapping[str, TableSchema]) -> None:
-    """SQLite lets a foreign key refer to what does not exist: say how to go on without it."""
-    for key in table.foreign_keys:
-        if key not in tables[table.name].foreign_keys:
-            continue
-        if key.table not in tables:
-            missing, there = f"table {key.table!r}", f"tables: {', '.join(tables)}"
-        else:
-            names = tables[key.table].column_names
-            lacking = [name for name in key.target_columns if name not in names]
-            if not lacking:
-                continue
-            missing, there = f"{key.table}.{lacking[0]}", f"columns: {', '.join(names)}"
-        declared = {table.name: {"foreign_keys": {key.name if len(key.columns) == 1 else key.columns: None}}}
-        others = [name for name in tables if name != table.name]
-        remedy = f" or leave its table out with tables={others}" if others else ""
-        raise SchemaError(
-            f"{table.name}.{key.name} refers to {missing}, which does not exist; {there}; the source declares this "
-            f"foreign key: take it away with keys={declared}{remedy}"
-        )
-
-
-def _mapping(argument: str, value: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise SchemaError(f"{argument}: expected a mapping from table names, got {type(value).__name__}")
-    return value
-
-
-def _declared(argument: str, name: str, tables: Mapping[str, TableSchema]) -> TableSchema:
-    if name not in tables:
-        raise SchemaError(f"{argument} names table {name!r}, which does not exist; tables: {', '.join(tables)}")
-    return tables[name]
-
-
-def _with_keys(table: TableSchema, declaration: Declaration, where: str) -> TableSchema:
-    if not isinstance(declaration, Mapping):
-        return replace(table, primary_key=_columns(table, declaration or (), where))
-    unknown = sorted(set(declaration) - {"primary_key", "foreign_keys"})
-    if unknown:
-        raise SchemaError(f"{where} has {unknown[0]!r}; expected 'primary_key' and 'foreign_keys'")
-    if "primary_key" in declaration:
-        table = replace(table, primary_key=_columns(table, declaration["primary_key"] or (), f"{where}['primary_key']"))
-    where += "['foreign_keys']"
-    keys = {key.columns: key for key in table.foreign_keys}
-    several = [key for key in table.foreign_keys if keys[key.columns] is not key]
-    for names, target in _mapping(where, declaration.get("foreign_keys")).items():
-        columns = _columns(table, names, where)
-        several = [key for key in several if key.columns != columns]
-        keys.pop(columns, None)
-        if target is not None:
-            keys[columns] = _foreign_key(columns, target, f"{where}[{names!r}]")
-    return replace(table, foreign_keys=(*keys.values(), *several))
-
-
-def _foreign_key(columns: tuple[str, ...], target: object, where: str) -> ForeignKey:
-    if isinstance(target, str):
-        return ForeignKey(columns, target)
-    if isinstance(target, Sequence) and len(target) == 2 and isinstance(target[0], str):
-        names = (target[1],) if isinstance(target[1], str) else target[1]
-        if isinstance(names, Sequence) and all(isinstance(name, str) for name in names):
-            return ForeignKey(columns, target[0], tuple(names))
-    raise SchemaError(f"{where} is {target!r}; expected a table name or (table, columns)")
-
-
-def _columns(table: TableSchema, names: str | Sequence[str], where: str) -> tuple[str, ...]:
-    columns = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Sequence) else None
-    if columns is None or not all(isinstance(name, str) for name in columns):
-        raise SchemaError(f"{where} is {names!r}; expected a column name or several")
-    for name in columns:
-        if name not in table.column_names:
-            raise SchemaError(
-                f"{where} names column {name!r}, which table {table.name!r} does not have; columns: "
-                + ", ".join(table.column_names)
-            )
-    return columns
 
 
 def _suffixed(names: Sequence[str], reserved: Sequence[str]) -> dict[str, str]:
@@ -277,4 +274,5 @@ def _renamed(
         tuple(own[c] for c in table.primary_key),
         tuple(keys),
         None if table.time_column is None else own[table.time_column],
+        None if table.end_column is None else own[table.end_column],
     )

@@ -12,6 +12,7 @@ from relgraph.data.features import Features
 from relgraph.data.folder import read_folder, write_folder
 from relgraph.data.graph import EdgeStore, HeteroGraph, NodeStore
 from relgraph.data.keys import Keys, TextColumn
+from relgraph.data.ragged import Ragged
 from relgraph.data.schema import Schema, SemanticType
 from relgraph.data.statements import Qualifiers
 from relgraph.errors import AdapterError
@@ -78,7 +79,11 @@ def _pack_node(prefix: str, name: str, store: NodeStore, tensors: dict[str, Tens
         entry["features"] = {"names": {k.value: v for k, v in store.features.names.items()}}
         entry["features"]["stats"] = store.features.stats
         for kind, value in store.features.values.items():
-            tensors[f"{prefix}.{kind.value}"] = value
+            if isinstance(value, Ragged):
+                tensors[f"{prefix}.{kind.value}"] = value.values
+                tensors[f"{prefix}.{kind.value}.offsets"] = value.offsets
+            else:
+                tensors[f"{prefix}.{kind.value}"] = value
     return entry
 
 
@@ -93,7 +98,10 @@ def _unpack_node(prefix: str, entry: Mapping[str, Any], tensors: Mapping[str, Te
         keys = Keys(tuple(entry["key_names"]), tuple(columns))
     if entry["features"] is not None:
         names = {SemanticType(kind): tuple(columns) for kind, columns in entry["features"]["names"].items()}
-        values = {kind: tensors[f"{prefix}.{kind.value}"] for kind in names}
+        values: dict[SemanticType, Tensor | Ragged] = {}
+        for kind, chosen in names.items():
+            value, offsets = tensors[f"{prefix}.{kind.value}"], tensors.get(f"{prefix}.{kind.value}.offsets")
+            values[kind] = value if offsets is None else Ragged(entry["num_nodes"], len(chosen), value, offsets)
         features = Features(entry["num_nodes"], values, names, entry["features"]["stats"])
     return NodeStore(entry["num_nodes"], keys, tensors.get(f"{prefix}.time"), features)
 

@@ -32,9 +32,19 @@ __all__ = [
 STATIC = -(2**63)
 UNKNOWN = 2**63 - 1
 
-UNIT_NAMES = ("year", "yyyymmdd", "s", "ms", "us", "ns")
+UNIT_NAMES = ("year", "yyyymmdd", "yyyymmddhhmmss", "julian", "s", "ms", "us", "ns", "us1601")
 _FRACTIONAL = (*FRACTIONS, "DECIMAL")
-_EARLIEST_DAY, _LATEST_DAY = 19_000_101, 21_001_231  # as seconds, a few weeks of 1970
+_CALENDARS = (  # as seconds, a few weeks of 1970; as milliseconds, years around 2600
+    (19_000_101, 21_001_231, "yyyymmdd", "%Y%m%d"),
+    (19_000_101_000_000, 21_001_231_235_959, "yyyymmddhhmmss", "%Y%m%d%H%M%S"),
+)
+_EPOCH_1601 = 11_644_473_600_000_000
+_EARLIEST_1601, _LATEST_1601 = 12_600_000_000_000_000, 14_200_000_000_000_000  # 2000 to 2050; since 1970, around 2390
+_LEAST_BESIDE_ZERO = {"us1601": 1, "year": 1000, "yyyymmdd": 1, "yyyymmddhhmmss": 1} | {
+    unit: 100_000_000 * 1000**power for power, unit in enumerate(("s", "ms", "us", "ns"))
+}
+_EARLIEST_JULIAN, _LATEST_JULIAN = 2_415_020, 2_488_434  # as seconds, two days of 1970
+_EPOCH_JULIAN = 2_440_587.5
 _LATEST_SECONDS = 100_000_000_000  # year 5138; a larger number is milliseconds, and so on by thousands
 
 
@@ -46,8 +56,8 @@ def time_sql(expression: str, dtype: str, unit: str | None = None) -> str:
     Args:
         expression: SQL of the value.
         dtype: Its DuckDB type.
-        unit: For numbers (and text that holds numbers): ``year``, ``yyyymmdd``, ``s``, ``ms``, ``us``
-            or ``ns``.
+        unit: For numbers (and text that holds numbers): ``year``, ``yyyymmdd``, ``yyyymmddhhmmss``, ``julian`` (days,
+            as SQLite counts them), ``s``, ``ms``, ``us``, ``ns`` or ``us1601`` (microseconds since 1601).
 
     Raises:
         SchemaError: If values of this type cannot be a time, or numbers come without a unit.
@@ -75,8 +85,10 @@ def time_expression(
 ) -> str:
     """The SQL of :func:`time_sql` for a column, with the unit of numbers read off the whole column.
 
-    Numbers up to 9999 are years; those that all read as days of 1900 to 2100, like 20240131, are days; larger ones are
-    seconds, milliseconds, microseconds or nanoseconds by size.
+    Numbers up to 9999 are years; those that all read as days of 1900 to 2100, like 20240131 or Julian day 2460340.5,
+    are days, 20240131235959 with the time of day; others are seconds, milliseconds, microseconds or nanoseconds by
+    size. Microseconds that would be years around 2390 count from 1601, as WebKit does. A 0 is no time where all other
+    numbers are years from 1000 on, days, or moments from 1973 on.
 
     Args:
         connection: Where the column is.
@@ -91,30 +103,33 @@ def time_expression(
     """
     name = quote(column)
     kind = dtype.upper()
+    unless_zero = ""
     try:
         if unit is None and (kind in WHOLE_NUMBERS or kind.startswith(_FRACTIONAL)):
             number = f"CAST({name} AS DOUBLE)"
             finite = name if kind in WHOLE_NUMBERS else f"CASE WHEN isfinite({number}) THEN {number} END"
-            unit = _guess_unit(connection, relation, finite)
+            unit, unless_zero = _guess_unit_and_zero(connection, relation, finite)
         elif unit is None and kind == "VARCHAR":
             digits = f"regexp_full_match(trim({name}), '-?[0-9]+')"
             row = connection.execute(
                 f"SELECT count(*) FILTER (WHERE NOT {digits}), count(*) FROM {relation} WHERE trim({name}) <> ''"
             ).fetchone()
             if row is not None and row[0] == 0 and row[1] > 0:
-                unit = _guess_unit(connection, relation, f"TRY_CAST(nullif(trim({name}), '') AS BIGINT)")
+                value = f"TRY_CAST(nullif(trim({name}), '') AS BIGINT)"
+                unit, unless_zero = _guess_unit_and_zero(connection, relation, value)
         sql = time_sql(name, dtype, unit)
     except SchemaError as error:
         raise SchemaError(f"{where}: {error}") from None
     if kind == "VARCHAR":
-        bad = connection.execute(f"SELECT {name} FROM {relation} WHERE trim({name}) <> '' AND ({sql}) IS NULL LIMIT 1")
+        given = f"trim({name}) <> ''" + (f" AND {unless_zero}" if unless_zero else "")
+        bad = connection.execute(f"SELECT {name} FROM {relation} WHERE {given} AND ({sql}) IS NULL LIMIT 1")
         found = bad.fetchone()
         if found is not None:
             raise SchemaError(
                 f"{where} cannot be the time column: {found[0]!r} is no date; expected text like "
                 "2024-01-31 or 2024-01-31 12:00:00"
             )
-    return sql
+    return f"CASE WHEN {unless_zero} THEN {sql} END" if unless_zero else sql
 
 
 def to_microseconds(values: Any, unit: str | None = None) -> Tensor:
@@ -123,8 +138,8 @@ def to_microseconds(values: Any, unit: str | None = None) -> Tensor:
     Args:
         values: One value or a sequence: ``datetime``, ``date``, text, numbers, ``numpy.datetime64``, pandas or Arrow
             arrays, tensors. Missing values become ``UNKNOWN``.
-        unit: What numbers count, ``year``, ``yyyymmdd``, ``s``, ``ms``, ``us`` or ``ns``; guessed from their size by
-            default.
+        unit: What numbers count, one of ``UNIT_NAMES``; guessed from
+            their size by default.
 
     Returns:
         int64 ``[n]``; ``[]`` for a single value.
@@ -203,36 +218,58 @@ def format_time(time: int) -> str:
     return text.removesuffix(".000000").removesuffix(" 00:00:00")
 
 
+def _guess_unit_and_zero(connection: duckdb.DuckDBPyConnection, relation: str, value: str) -> tuple[str, str]:
+    """The unit, and SQL that is true for values that are times where a 0 among them stands for none, else empty."""
+    rest = f"nullif({value}, 0)"
+    low, least = connection.execute(f"SELECT min({value}), min({rest}) FROM {relation}").fetchall()[0]
+    if low == 0 and least is not None:
+        unit = _guess_unit(connection, relation, rest)
+        if least >= _LEAST_BESIDE_ZERO.get(unit, float("inf")):
+            return unit, f"{value} <> 0"
+    return _guess_unit(connection, relation, value), ""
+
+
 def _guess_unit(connection: duckdb.DuckDBPyConnection, relation: str, value: str) -> str:
     low, high = connection.execute(f"SELECT min({value}), max({value}) FROM {relation}").fetchall()[0]
     if low is None:
         return "s"
     if low >= 1 and high <= 9999:
         return "year"
-    if (
-        low >= _EARLIEST_DAY
-        and high <= _LATEST_DAY
-        and not connection.execute(
-            f"SELECT 1 FROM {relation} WHERE {value} IS NOT NULL AND {_day_sql(value)} IS NULL LIMIT 1"
-        ).fetchall()
-    ):
-        return "yyyymmdd"
+    for first, last, unit, form in _CALENDARS:
+        read = _day_sql(value, form)
+        if (
+            low >= first
+            and high <= last
+            and not connection.execute(
+                f"SELECT 1 FROM {relation} WHERE {value} IS NOT NULL AND {read} IS NULL LIMIT 1"
+            ).fetchall()
+        ):
+            return unit
+    if low >= _EARLIEST_JULIAN and high <= _LATEST_JULIAN:
+        return "julian"
     size = max(abs(low), abs(high))
     for power, unit in enumerate(("s", "ms", "us")):
         if size < _LATEST_SECONDS * 1000**power:
-            return unit
+            since_1601 = unit == "us" and low >= _EARLIEST_1601 and high <= _LATEST_1601
+            return "us1601" if since_1601 else unit
     return "ns"
 
 
-def _day_sql(value: str) -> str:
-    return f"try_strptime(CAST(CAST({value} AS BIGINT) AS VARCHAR), '%Y%m%d')"
+def _day_sql(value: str, form: str) -> str:
+    return f"try_strptime(CAST(CAST({value} AS BIGINT) AS VARCHAR), {literal(form)})"
 
 
 def _number_sql(value: str, unit: str | None, whole: bool) -> str:
     if unit == "year":
         return f"epoch_us(make_timestamp(TRY_CAST({value} AS BIGINT), 1, 1, 0, 0, 0))"
-    if unit == "yyyymmdd":
-        return f"epoch_us({_day_sql(value)})"
+    for *_, calendar, form in _CALENDARS:
+        if unit == calendar:
+            return f"epoch_us({_day_sql(value, form)})"
+    if unit == "julian":  # to the millisecond: a float64 of this size knows no more
+        days = f"(CAST({value} AS DOUBLE) - {_EPOCH_JULIAN})"
+        return f"(TRY_CAST(round({days} * 86400000) AS BIGINT) * 1000)"
+    if unit == "us1601":
+        return f"({value} - {_EPOCH_1601})" if whole else f"TRY_CAST(round({value} - {_EPOCH_1601}) AS BIGINT)"
     if unit in ("s", "ms", "us"):
         factor = {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
         return f"({value} * {factor})" if whole else f"TRY_CAST(round({value} * {factor}) AS BIGINT)"

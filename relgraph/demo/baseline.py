@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relgraph.data.graph import EdgeType, HeteroGraph
+from relgraph.data.ragged import Ragged
 from relgraph.data.schema import SemanticType
 from relgraph.data.time import STATIC, UNKNOWN
 
@@ -38,9 +39,15 @@ def row_features(graph: HeteroGraph, table: str, node: Tensor, time: Tensor) -> 
     if store.features is not None:
         chosen = store.features.select(node)
         for kind, names in chosen.names.items():
-            for i, _ in enumerate(names):
-                value = chosen.values[kind][:, i].double().numpy()
-                if kind is SemanticType.TIMESTAMP:
+            for name in names:
+                column = chosen.column(name)
+                if isinstance(column, Ragged):
+                    columns += _holds(column, len(chosen.stats[name]["categories"]))
+                    continue
+                value = column.double().numpy()
+                if kind in (SemanticType.EMBEDDING, SemanticType.TEXT):
+                    columns += list(value.T)
+                elif kind is SemanticType.TIMESTAMP:
                     year, month, day = value[:, 0], value[:, 1], value[:, 2]
                     columns.append(np.where(year < 0, np.nan, 372 * year + 31 * month + day))
                 elif kind is SemanticType.CATEGORICAL:
@@ -51,6 +58,15 @@ def row_features(graph: HeteroGraph, table: str, node: Tensor, time: Tensor) -> 
     if store.time is not None:
         columns.append(_days(time - store.time[node], store.time[node]))
     return np.stack(columns, axis=1) if columns else np.zeros((node.numel(), 1)), categorical
+
+
+def _holds(lists: Ragged, categories: int, most: int = 32) -> list[Matrix]:
+    """For each of the commonest categories whether the row has it."""
+    row = torch.repeat_interleave(torch.arange(lists.num_rows), lists.lengths)
+    out = np.zeros((lists.num_rows, min(most, categories)))
+    common = lists.values < out.shape[1]
+    out[row[common].numpy(), lists.values[common].numpy()] = 1.0
+    return list(out.T)
 
 
 def history_features(

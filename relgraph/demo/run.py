@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from relgraph.data.build import build_graph
+from relgraph.data.check.report import Report
 from relgraph.data.database import Database
 from relgraph.data.graph import HeteroGraph
-from relgraph.data.report import Report
+from relgraph.data.text import DEFAULT_TEXT
 from relgraph.demo.entities import EntityOutcome, predict_entities
 from relgraph.demo.links import LinkOutcome, predict_links
 from relgraph.demo.shop import SHOP_TIMES, generate_shop
@@ -156,7 +157,9 @@ def run_demo(
         with step(2, "check its integrity"):
             report = db.check()
         with step(3, "turn it into a graph and save it"):
-            graph = build_graph(db, fit_until=task.val_time, progress=progress)
+            # names of the shop's products and cities are all its text: vectors of them would only tell rows apart
+            text = None if source is None else DEFAULT_TEXT
+            graph = build_graph(db, fit_until=task.val_time, text=text, progress=progress)
             graph.save(folder / "graph")
         budget: dict[str, Any] = {"max_seconds": max_seconds, "seed": seed, "progress": progress}
         with step(4, f"learn to predict rows of {task.entity_table}"):

@@ -8,13 +8,21 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch_frame import stype
-from torch_frame.data import TensorFrame
 from torch_frame.data.stats import StatType
-from torch_frame.nn import EmbeddingEncoder, LinearEncoder, ResNet, TimestampEncoder
+from torch_frame.nn import (
+    EmbeddingEncoder,
+    LinearEmbeddingEncoder,
+    LinearEncoder,
+    MultiCategoricalEmbeddingEncoder,
+    ResNet,
+    TimestampEncoder,
+)
 
 from relgraph.data.features import Features
 from relgraph.data.graph import NodeStore, NodeType
+from relgraph.data.ragged import Ragged
 from relgraph.data.schema import SemanticType
+from relgraph.data.tensor_frames import frame_names, to_tensor_frame
 from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.errors import ShapeError
 from relgraph.nn.fused import run_resnet
@@ -27,9 +35,12 @@ _DAY = 86_400_000_000
 class TableEncoder(nn.Module):
     """The rows of one table as vectors: PyTorch Frame's tabular ResNet (Gorishniy et al. 2021, arXiv 2106.11959).
 
-    Holds for any value that a row may have: a NULL or not finite number and a category without statistics give a zero
-    column embedding, a NULL timestamp the fitted median, a year outside the fitted range the nearest one inside, and a
-    column that was constant when fitted is not blown up. A table without features gets one learned vector.
+    Numbers, embeddings and texts pass a linear layer per column, categories an embedding table, lists the mean of
+    their categories' embeddings, timestamps sines and cosines. Holds for any value that a row may have: a NULL or not
+    finite number, an embedding with one in it, a category without statistics and an empty list give a zero column
+    embedding, a NULL timestamp the fitted median, a year outside the fitted range the nearest one inside. A number
+    that was constant when fitted is not blown up, an embedding is divided by its fitted scale. A table without
+    features gets one learned vector.
 
     Args:
         features: The table's features, for their columns and statistics; ``None`` for a table without.
@@ -39,7 +50,9 @@ class TableEncoder(nn.Module):
     """
 
     _categories: Tensor
+    _parts: Tensor
     _years: Tensor
+    _scales: Tensor
 
     def __init__(
         self, features: Features | None, channels: int = 128, num_layers: int = 4, dropout: float = 0.2
@@ -55,22 +68,33 @@ class TableEncoder(nn.Module):
         for column in stats.values():
             if StatType.STD in column and not column[StatType.STD] > 0:
                 column[StatType.STD] = 1.0
-        categories = [len(features.stats[name]["categories"]) for name in self._columns(SemanticType.CATEGORICAL)]
+        self._widths = features.widths
+        for buffer, kind in (("_categories", SemanticType.CATEGORICAL), ("_parts", SemanticType.MULTICATEGORICAL)):
+            counts = [len(features.stats[name]["categories"]) for name in self._columns(kind)]
+            self.register_buffer(buffer, torch.tensor(counts, dtype=torch.int64), persistent=False)
         years = [features.stats[name]["year_range"] for name in self._columns(SemanticType.TIMESTAMP)]
-        self.register_buffer("_categories", torch.tensor(categories, dtype=torch.int64), persistent=False)
         self.register_buffer("_years", torch.tensor(years, dtype=torch.int64).reshape(-1, 2), persistent=False)
+        scales = [
+            float(features.stats[name].get("scale") or 1.0)
+            for name in self._columns(SemanticType.EMBEDDING)
+            for _ in range(self._widths[name])
+        ]
+        self.register_buffer("_scales", torch.tensor(scales), persistent=False)
         encoders = {
             stype.categorical: EmbeddingEncoder(),
             stype.numerical: LinearEncoder(),
+            stype.multicategorical: MultiCategoricalEmbeddingEncoder(),
             stype.timestamp: TimestampEncoder(),
+            stype.embedding: LinearEmbeddingEncoder(),
         }
+        columns = frame_names(self.names)
         self.network = ResNet(
             channels=channels,
             out_channels=channels,
             num_layers=num_layers,
             col_stats=stats,
-            col_names_dict={stype(kind.value): list(names) for kind, names in self.names.items()},
-            stype_encoder_dict={stype(kind.value): encoders[stype(kind.value)] for kind in self.names},
+            col_names_dict=columns,
+            stype_encoder_dict={kind: encoders[kind] for kind in columns},
             normalization="layer_norm",
             dropout_prob=dropout,
         )
@@ -97,16 +121,17 @@ class TableEncoder(nn.Module):
         if features is None or given != self.names:
             raise ShapeError(f"features: expected columns {self.names}, got {given}")
         device = self._years.device
-        values = {kind: features.values[kind].to(device) for kind in self.names}
-        frame = TensorFrame(
-            {stype(kind.value): self._clean(kind, value) for kind, value in values.items()},
-            {stype(kind.value): list(names) for kind, names in self.names.items()},
-            num_rows=num_rows,
-        )
-        return run_resnet(self.network, frame)
+        values = {kind: self._clean(kind, features.values[kind].to(device)) for kind in self.names}
+        return run_resnet(self.network, to_tensor_frame(values, self.names, self._widths, num_rows))
 
-    def _clean(self, kind: SemanticType, value: Tensor) -> Tensor:
+    def _clean(self, kind: SemanticType, value: Tensor | Ragged) -> Tensor | Ragged:
         """Bring values into the range that PyTorch Frame's encoders take."""
+        if isinstance(value, Ragged):
+            return value.keep((value.values >= 0) & (value.values < self._parts[value.column_of_values()]))
+        if kind in (SemanticType.EMBEDDING, SemanticType.TEXT):
+            value = value / self._scales if kind is SemanticType.EMBEDDING else value
+            columns = torch.split(value, [self._widths[name] for name in self._columns(kind)], dim=1)
+            return torch.cat([torch.where(c.isfinite().all(1, keepdim=True), c, torch.nan) for c in columns], dim=1)
         if kind is SemanticType.NUMERICAL:
             return torch.where(value.isfinite(), value, torch.nan)
         if kind is SemanticType.CATEGORICAL:

@@ -20,15 +20,17 @@ def run_resnet(network: Any, frame: TensorFrame) -> Tensor:
 
     The network embeds every column of every row, ``[rows, columns, channels]``, and its first layer is linear in these
     embeddings. A column embedding is itself linear in a few numbers: :math:`z\,w + b` for a number, a row of a table
-    for a category, 56 sines and cosines times a matrix for a timestamp. The products of the two weights are small, so
+    for a category, the mean of such rows for a list, a vector times a matrix for an embedding, 56 sines and cosines
+    times a matrix for a timestamp. The products of the two weights are small, so
     taking them first saves nearly all of the work of a wide table. Same function, same parameters, same gradients,
-    except that the weights of a numerical column with a NULL get the gradient of its other rows, where PyTorch Frame
-    0.3 gives NaN.
+    except that the weights of a column of numbers or embeddings with a NULL get the gradient of its other rows, where
+    PyTorch Frame 0.3 gives NaN.
 
     Args:
-        network: A ``torch_frame.nn.ResNet`` with ``LinearEncoder``, ``EmbeddingEncoder`` and ``TimestampEncoder``,
-            all without ``post_module``, and numbers and categories without ``na_strategy``.
-        frame: The rows; numbers are finite or NaN, timestamps whole or all -1.
+        network: A ``torch_frame.nn.ResNet`` with ``LinearEncoder``, ``EmbeddingEncoder``, ``TimestampEncoder``,
+            ``LinearEmbeddingEncoder`` and ``MultiCategoricalEmbeddingEncoder`` (``mode="mean"``), all without
+            ``post_module``, and without ``na_strategy`` but for timestamps.
+        frame: The rows; numbers are finite or NaN, timestamps whole or all -1, lists without -1.
 
     Returns:
         ``[rows, out_channels]``.
@@ -91,4 +93,35 @@ def _timestamps(encoder: Any, value: Tensor, weight: Tensor) -> Tensor:
     return waves @ matrix + torch.einsum("ocd,cd->o", weight, encoder.bias)
 
 
-_TERMS = {stype.numerical: _numbers, stype.categorical: _categories, stype.timestamp: _timestamps}
+def _embeddings(encoder: Any, value: Any, weight: Tensor) -> Tensor:
+    out = weight.new_zeros(value.num_rows, weight.size(0))
+    parts = value.values.split([matrix.size(0) for matrix in encoder.weight_list], dim=1)
+    for column, (matrix, part) in enumerate(zip(encoder.weight_list, parts, strict=True)):
+        head = weight[:, column].t()  # [channels, 2 channels]
+        given = ~part.isnan().any(dim=1, keepdim=True)
+        z = torch.where(given, part, 0.0)
+        # whichever product is smaller comes first
+        out = out + (z @ (matrix @ head) if matrix.size(0) <= head.size(1) else (z @ matrix) @ head)
+        out = out + given.to(z.dtype) * (encoder.biases[column] @ head)
+    return out
+
+
+def _lists(encoder: Any, value: Any, weight: Tensor) -> Tensor:
+    out = weight.new_zeros(value.num_rows, weight.size(0))
+    for column, bag in enumerate(encoder.embs):
+        cells, head = value[:, column], weight[:, column].t()
+        codes, starts = cells.values + 1, cells.offset[:-1]  # 0 is for NULL, which is an empty list here
+        if bag.num_embeddings < codes.numel():
+            out = out + F.embedding_bag(codes, bag.weight @ head, starts, mode="mean")
+        else:
+            out = out + F.embedding_bag(codes, bag.weight, starts, mode="mean") @ head
+    return out
+
+
+_TERMS = {
+    stype.numerical: _numbers,
+    stype.categorical: _categories,
+    stype.multicategorical: _lists,
+    stype.timestamp: _timestamps,
+    stype.embedding: _embeddings,
+}

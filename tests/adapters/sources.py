@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from relgraph.data.sql import quote, quote_all
+from tests.adapters.servers import ServerDatabase
 
 ARROW = {
     "BIGINT": pa.int64(),
@@ -148,6 +149,22 @@ def write_duckdb(path: Path) -> Path:
                 file.executemany(f"INSERT INTO {quote(name)} VALUES ({marks})", table.rows)
         file.execute("CREATE VIEW everything AS SELECT * FROM customer")
     return path
+
+
+def write_postgresql(database: ServerDatabase) -> str:
+    """A database of a server; references that dangle are declared after the rows are in, as not valid."""
+    types = {dtype: dtype for dtype in ARROW} | {"VARCHAR": "text", "DOUBLE": "double precision"}
+    with database.open() as connection, connection.cursor() as cursor:
+        for name, table in TABLES.items():
+            cursor.execute(ddl(name, types, foreign=False))
+            marks = ", ".join(["%s"] * len(table.columns))
+            cursor.executemany(f"INSERT INTO {quote(name)} VALUES ({marks})", table.rows)
+        for name, table in TABLES.items():
+            for columns, target, referred in table.foreign_keys:
+                key = f"FOREIGN KEY ({quote_all(columns)}) REFERENCES {quote(target)} ({quote_all(referred)})"
+                cursor.execute(f"ALTER TABLE {quote(name)} ADD {key} NOT VALID")
+        cursor.execute("CREATE VIEW everything AS SELECT * FROM customer")
+    return database.url
 
 
 def write_parquet(folder: Path) -> Path:

@@ -97,7 +97,7 @@ def test_a_server_that_says_the_password(monkeypatch: pytest.MonkeyPatch, tmp_pa
         def dispose(self) -> None:
             pass
 
-    monkeypatch.setattr(sqlalchemy, "create_engine", lambda url: Refusing())
+    monkeypatch.setattr(sqlalchemy, "create_engine", lambda url, **options: Refusing())
     url = "postgresql://me:s3cret%2F@host/db"
     with pytest.raises(AdapterError, match=r"no login for me with \*\*\* or \*\*\*") as caught:
         connect(url)
@@ -229,7 +229,7 @@ def test_sql_over_tables_of_a_server(tmp_path: Path) -> None:
 
     sqlite3.connect(tmp_path / "x.sqlite").close()
     for source in (tmp_path / "x.sqlite", f"sqlite+pysqlite:///{tmp_path}/x.sqlite"):
-        with pytest.raises(AdapterError, match="chosen by name"):
+        with pytest.raises(SchemaError, match="chosen by name"):
             connect(source, tables={"a": "SELECT 1"})
 
 
@@ -248,7 +248,7 @@ def test_a_key_that_refers_to_no_column_name(target: Any) -> None:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        (5, "tables: expected names or a mapping"),
+        (5, r"tables: expected names \(for tables also a mapping to SQL\), got 5"),
         ({"a": "SELECT 1; SELECT 2"}, "expected one SELECT, got 2 statements"),
         ({"a": ""}, "expected one SELECT, got 0 statements"),
     ],

@@ -25,6 +25,7 @@ SOURCES = (
     "arrow",
     "snapshot",
     "snapshot-as-source",
+    pytest.param("postgresql", marks=pytest.mark.servers),
 )
 
 
@@ -62,7 +63,12 @@ def open_source(kind: str, folder: Path) -> Database:
 
 @pytest.fixture(scope="module", params=SOURCES)
 def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with open_source(request.param, tmp_path_factory.mktemp("source")) as opened:
+    if request.param == "postgresql":
+        url = sources.write_postgresql(request.getfixturevalue("postgresql"))
+        opened = relgraph.connect(url, times=sources.TIMES, progress=False)
+    else:
+        opened = open_source(request.param, tmp_path_factory.mktemp("source"))
+    with opened:
         yield opened
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 import relgraph
 from relgraph.data.database import Database
-from relgraph.errors import AdapterError
+from relgraph.errors import AdapterError, SchemaError
 
 
 def connect(source: Any, **given: Any) -> Database:
@@ -110,6 +112,15 @@ def test_sql_over_files(tmp_path: Path) -> None:
         assert key.future == 1  # SQL sees the files, not the other queries: result 6 has the bare date
 
 
+def test_a_star_among_the_queries_stands_for_every_other_table(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.csv").write_text("id\n1\n2\n")
+    queries = {"*": None, "new": "SELECT id FROM a", "b": "SELECT id + 1 AS id FROM b"}
+    with connect(tmp_path, tables=queries) as db:
+        assert db.schema.names == ("a", "b", "c", "new")
+        assert (rows(db, "b"), rows(db, "c")) == ([(2,), (3,)], [(1,), (2,)])
+
+
 def test_constraints_of_a_duckdb_file(tmp_path: Path) -> None:
     path = tmp_path / "x.duckdb"
     with duckdb.connect(str(path)) as file:
@@ -124,6 +135,8 @@ def test_constraints_of_a_duckdb_file(tmp_path: Path) -> None:
         file.execute("INSERT INTO p VALUES (1, 'x', 7)")
         file.execute("INSERT INTO k VALUES (1, 'x', 7, 'bad', 1.5, 3)")
     with connect(path) as db:
+        assert db.schema.names == ("p", "k")
+    with connect(path, schemas="*") as db:
         assert db.schema.names == ("p", "k", "other.p")
         assert db.schema["p"].primary_key == ("a", "b")
         keys = {(key.name, db.schema.target_columns(key)) for key in db.schema["k"].foreign_keys}
@@ -140,5 +153,138 @@ def test_a_duckdb_file_that_is_being_written(tmp_path: Path) -> None:
         file.execute("CREATE TABLE t (a INTEGER)")
         with pytest.raises(AdapterError, match=r"x\.duckdb cannot be read"):
             connect(path)
+    with connect(path) as db:
+        assert db.schema.names == ("t",)
+
+
+def numbered(db: Database, table: str) -> list[tuple[Any, ...]]:
+    found = db.sql(f'SELECT * FROM ({db.numbered(table)}) ORDER BY "__row"').to_pylist()
+    return [tuple(row.values()) for row in found]
+
+
+def test_rows_of_a_duckdb_file_are_numbered_without_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as file:
+        file.execute("CREATE TABLE whole AS SELECT range AS a FROM range(300000)")
+        file.execute("CREATE TABLE gaps AS SELECT range AS a FROM range(300000)")
+        file.execute("DELETE FROM gaps WHERE a % 7 = 3 OR a BETWEEN 100000 AND 250000")
+        file.execute("CREATE TABLE hidden (rowid INTEGER, a INTEGER, b INTEGER GENERATED ALWAYS AS (a * 2))")
+        file.execute("INSERT INTO hidden (rowid, a) VALUES (5, 1), (5, 2), (5, 3)")
+        file.execute("DELETE FROM hidden WHERE a = 1")
+        file.execute("CREATE TABLE none (a INTEGER)")
+        file.execute("CREATE TABLE emptied AS SELECT 1 AS a")
+        file.execute("DELETE FROM emptied")
+    with connect(path) as db:
+        db.connection.execute("SET threads = 8")
+        assert db.sql(f'SELECT count(*) AS n FROM ({db.numbered("whole")}) WHERE a <> "__row"')["n"][0].as_py() == 0
+        left = [a for a in range(300_000) if a % 7 != 3 and not 100_000 <= a <= 250_000]
+        assert db.sql(f'SELECT a FROM ({db.numbered("gaps")}) ORDER BY "__row"')["a"].to_pylist() == left
+        last = db.sql(f'SELECT "__row" AS r FROM ({db.numbered("gaps")}) WHERE a = 299999')["r"].to_pylist()
+        assert last == [len(left) - 1]
+        assert numbered(db, "hidden") == [(5, 2, 4, 0), (5, 3, 6, 1)]
+        assert db.schema["hidden"].column_names == ("rowid_1", "a", "b")
+        assert numbered(db, "none") == numbered(db, "emptied") == []
+
+
+def test_views_and_schemas_of_a_duckdb_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as file:
+        file.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+        file.execute("INSERT INTO t VALUES (1), (2)")
+        file.execute("CREATE VIEW v AS SELECT a * 10 AS b FROM t ORDER BY a DESC")
+        file.execute('CREATE SCHEMA "o.ther"')
+        file.execute('CREATE TABLE "o.ther".u (a INTEGER PRIMARY KEY, up INTEGER REFERENCES "o.ther".u (a))')
+    with connect(path) as db:
+        assert db.schema.names == ("t",)
+        assert any("views were left out: v; views=True" in note for note in db.notes)
+    with connect(path, views=True) as db:
+        assert db.schema.names == ("t", "v")
+        assert rows(db, "v") == [(20,), (10,)]
+        assert db.notes == ()
+    with connect(path, tables=["v"]) as db:
+        assert db.schema.names == ("v",)
+    with connect(path, tables={"w": "SELECT b + 1 AS c FROM v", "t": None}) as db:
+        assert rows(db, "w") == [(21,), (11,)]
+        assert db.schema["t"].primary_key == ("a",)
+    with connect(path, schemas=["o.ther"], tables=["o.ther.u"]) as db:
+        assert db.schema.names == ("o.ther.u",)
+        assert [key.table for key in db.schema["o.ther.u"].foreign_keys] == ["o.ther.u"]
+    with connect(path, schemas="*", tables={"n": 'SELECT count(*) AS n FROM "o.ther.u"'}) as db:
+        assert rows(db, "n") == [(0,)]
+    with pytest.raises(SchemaError, match=r"has no schema 'other'; schemas: main, o\.ther"):
+        connect(path, schemas=["other"])
+    with pytest.raises(SchemaError, match=r"there is no table 'o\.ther\.u'; tables: t"):
+        connect(path, tables=["o.ther.u"])
+
+
+def test_nested_types_of_a_duckdb_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as file:
+        file.execute("CREATE TABLE t (l INTEGER[], s STRUCT(x INTEGER), m MAP(VARCHAR, INTEGER), e ENUM ('a', 'b'))")
+        file.execute("INSERT INTO t VALUES ([1, 2], {'x': 3}, MAP {'k': 4}, 'b')")
+    with connect(path) as db:
+        assert [c.dtype for c in db.schema["t"].columns] == [
+            "INTEGER[]",
+            "STRUCT(x INTEGER)",
+            "MAP(VARCHAR, INTEGER)",
+            "VARCHAR",
+        ]
+        assert db.sql("SELECT l, s, e FROM t").to_pylist() == [{"l": [1, 2], "s": {"x": 3}, "e": "b"}]
+
+
+def test_what_waits_beside_a_duckdb_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as file:
+        file.execute("CREATE TABLE t (a INTEGER)")
+    with connect(path) as db:
+        (tmp_path / "x.duckdb.wal").write_bytes(b"new rows")
+        with pytest.raises(AdapterError, match=r"x\.duckdb\.wal was not there when it was connected"):
+            db.sql("SELECT 1")
+
+
+def test_a_snapshot_as_a_source_is_read_in_place(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,Id,since,until\n1,5,2020-01-01,2021-01-01\n")
+    given: dict[str, Any] = {"keys": {"t": "id"}, "times": {"t": ("since", "until")}}
+    with connect(tmp_path / "t.csv", **given, snapshot=tmp_path / "x.duckdb") as db:
+        notes = db.notes
+    with connect(tmp_path / "x.duckdb") as db:
+        table = db.schema["t"]
+        assert (table.primary_key, table.time_column, table.end_column) == (("id",), "since", "until")
+        assert db.notes == notes != ()
+        assert db.connection.execute("SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'main'").fetchall() == [
+            (1,)  # the one in the file
+        ]
+    with pytest.raises(SchemaError, match="a snapshot of relgraph, has no schemas"):
+        connect(tmp_path / "x.duckdb", schemas="main")
+
+
+def test_only_what_is_new_in_a_file_is_read_by_refresh(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,at\n1,2020-01-01\n2,\n3,2020-01-02\n")
+    given: dict[str, Any] = {"times": {"t": "at"}, "snapshot": tmp_path / "x.duckdb"}
+    connect(path, **given).close()
+    path.write_text("id,at\n1,2020-01-01\n2,\n3,2020-01-02\n4,2020-01-03\n")
+    with connect(path, **given, refresh=True) as db:
+        assert db.changes == ("t: 1 new rows",)
+        assert sorted(row[0] for row in rows(db)) == [1, 2, 3, 4]
+    path.write_text("id,at\n1,2020-01-01\n4,2020-01-03\n")
+    with connect(path, **given, refresh=True) as db:
+        assert "read again, 2 rows" in db.changes[0]
+        assert [row[0] for row in rows(db)] == [1, 4]
+
+
+def test_a_duckdb_file_that_another_process_writes(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    script = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); c.execute('CREATE TABLE t (a INT)'); print(1); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "1\n"
+        with pytest.raises(AdapterError, match=r"x\.duckdb cannot be read.*open for writing is locked: close it there"):
+            connect(path)
+        writer.communicate("\n")
     with connect(path) as db:
         assert db.schema.names == ("t",)

@@ -8,30 +8,17 @@ from pathlib import Path
 import pytest
 
 import relgraph
+from tests.adapters import chinook
 
 pytestmark = pytest.mark.data
-
-CHINOOK = {
-    "Album": 347,
-    "Artist": 275,
-    "Customer": 59,
-    "Employee": 8,
-    "Genre": 25,
-    "Invoice": 412,
-    "InvoiceLine": 2240,
-    "MediaType": 5,
-    "Playlist": 18,
-    "PlaylistTrack": 8715,
-    "Track": 3503,
-}
 
 
 @pytest.mark.parametrize("url", ["{}", "sqlite:///{}", "sqlite+pysqlite:///{}"])
 def test_chinook(data_dir: Path, url: str) -> None:
     times = {"Invoice": "InvoiceDate", "Employee": "HireDate"}
     with relgraph.connect(url.format(data_dir / "db" / "chinook.sqlite"), times=times, progress=False) as db:
-        assert {name: db.num_rows(name) for name in db.schema.names} == CHINOOK
-        assert sum(CHINOOK.values()) == 15_607
+        assert {name: db.num_rows(name) for name in db.schema.names} == chinook.ROWS
+        assert sum(chinook.ROWS.values()) == 15_607
         assert [(table.name, key.name, key.table) for table, key in db.schema.foreign_keys] == [
             ("Album", "ArtistId", "Artist"),
             ("Customer", "SupportRepId", "Employee"),

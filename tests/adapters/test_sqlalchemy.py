@@ -15,10 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 import relgraph
-from relgraph.adapters.sqlalchemy import SQLAlchemySource
-from relgraph.adapters.sqlite import SQLiteSource
-from relgraph.adapters.values import value_kind
+from relgraph.adapters.servers.sqlalchemy import SQLAlchemySource
+from relgraph.adapters.servers.values import value_kind
 from relgraph.data.database import Database
+from relgraph.data.schema import Schema
+from relgraph.data.source import Selection
 from relgraph.errors import AdapterError
 
 
@@ -124,9 +125,9 @@ def test_one_transaction(tmp_path: Path) -> None:
     path = tmp_path / "x"
     run(path, "PRAGMA journal_mode = WAL", "CREATE TABLE a (i INTEGER)", "CREATE TABLE b (i INTEGER)")
     run(path, "INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (1)")
-    for source in (SQLAlchemySource(f"sqlite+pysqlite:///{path}", None), SQLiteSource(path, None)):
+    for source in (SQLAlchemySource(f"sqlite+pysqlite:///{path}", Selection()),):
         counts: dict[str, int] = {}
-        for table in source.read(source.schema()):
+        for table in source.read(Schema(source.schema())):
             counts[table.name] = sum(batch.num_rows for batch in table.batches)
             run(path, "INSERT INTO b VALUES (2)")
         source.close()

@@ -64,7 +64,10 @@ def test_a_file_of_predictions_that_cannot_be_written(churn: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["inspect", "x", "--times", "orders"], "Invalid value for --times: expected TABLE=COLUMN, got 'orders'"),
+        (
+            ["inspect", "x", "--times", "orders"],
+            "Invalid value for --times: expected TABLE=COLUMN or TABLE=FROM,UNTIL, got 'orders'",
+        ),
         (["train", "x.txt", "-o", "y", "--channels", "3"], "Invalid value for --channels: needs --task"),
         (["demo", "--task", "t.toml"], "Invalid value for --task: needs --url"),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 
 import relgraph
 from relgraph.data.database import Database
-from relgraph.data.schema import ColumnSchema, Schema, TableSchema
-from relgraph.data.source import TableBatches
+from relgraph.data.schema import ColumnSchema, TableSchema
 from relgraph.errors import AdapterError, SchemaError
+from tests.data.fake import FakeSource, rows
 
 
 def connect(source: Any, **given: Any) -> Database:
@@ -46,7 +47,7 @@ def test_a_snapshot_file_is_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert db.upto("2019-01-01").num_rows("t") == 1
         assert again.upto("2020-01-01").num_rows("t") == 2
     assert (tmp_path / "x.duckdb").stat().st_mtime_ns == before.st_mtime_ns
-    assert snapshot_meta(tmp_path / "x.duckdb")["version"] == 1
+    assert snapshot_meta(tmp_path / "x.duckdb")["version"] == 2
 
 
 def test_a_snapshot_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -95,39 +96,22 @@ def test_a_failed_load_leaves_no_file(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv"]
 
 
-class Breaking:
-    """A source that ends the process, or fails, in the middle of its second table."""
+TWO = {"one": pa.table({"a": [1, 2]}), "two": pa.table({"a": [1, 2, 3]})}
 
-    name = "breaking"
 
-    def __init__(self, how: str) -> None:
-        self.how = how
-        self.notes: list[str] = []
+def goes_dead(table: str, attempt: int) -> None:
+    if table == "two":
+        raise AdapterError("the line went dead")
 
-    def schema(self) -> Schema:
-        return Schema(tuple(TableSchema(name, (ColumnSchema("a"),)) for name in ("one", "two")))
 
-    def read(self, schema: Schema) -> Iterator[TableBatches]:
-        for table in schema:
-            yield TableBatches(table.name, pa.schema([("a", pa.int64())]), self.batches(table.name))
-
-    def batches(self, name: str) -> Iterator[pa.RecordBatch]:
-        yield pa.record_batch({"a": [1, 2]})
-        if name == "two":
-            if self.how == "exit":
-                os._exit(3)
-            raise AdapterError("the line went dead")
-
-    def fingerprint(self) -> str:
-        return ""
-
-    def close(self) -> None:
-        pass
+def ends_the_process(table: str, attempt: int) -> None:
+    if table == "two":
+        os._exit(3)
 
 
 def test_a_source_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(AdapterError, match="the line went dead"):
-        Database.from_source(Breaking("raise"), snapshot=tmp_path / "x.duckdb", progress=False)
+        Database.from_source(FakeSource(TWO, fault=goes_dead), snapshot=tmp_path / "x.duckdb", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,7 +119,9 @@ def test_a_process_that_dies_leaves_no_half_snapshot(tmp_path: Path) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            Database.from_source(Breaking("exit"), snapshot=tmp_path / "x.duckdb", progress=False)
+            Database.from_source(
+                FakeSource(TWO, fault=ends_the_process), snapshot=tmp_path / "x.duckdb", progress=False
+            )
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
@@ -143,10 +129,96 @@ def test_a_process_that_dies_leaves_no_half_snapshot(tmp_path: Path) -> None:
 
 
 def test_a_source_with_other_columns_than_it_said() -> None:
-    source = Breaking("raise")
-    source.batches = lambda name: iter([pa.record_batch({"a": [1], "b": [2]})])  # type: ignore[method-assign]
-    source.read = lambda schema: iter(  # type: ignore[method-assign]
-        [TableBatches("one", pa.schema([("a", pa.int64()), ("b", pa.int64())]), source.batches("one"))]
-    )
+    source = FakeSource({"one": pa.table({"a": [1], "b": [2]})})
+    source.schema = lambda: (TableSchema("one", (ColumnSchema("a"),)),)  # type: ignore[method-assign]
     with pytest.raises(AdapterError, match="table 'one': expected 1 columns, got 2: a, b"):
         Database.from_source(source, progress=False)
+
+
+def test_what_a_dead_writer_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Database.from_source(FakeSource(TWO, fault=ends_the_process), snapshot=path, progress=False)
+        finally:
+            os._exit(1)
+    os.waitpid(pid, 0)
+    assert len(list(tmp_path.iterdir())) >= 1  # the half written file of the dead process
+    Database.from_source(FakeSource(TWO), snapshot=path, progress=False).close()
+    assert [p.name for p in tmp_path.iterdir()] == ["x.duckdb"]
+
+
+def test_a_living_writer_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    begun, go_on = os.pipe(), os.pipe()
+
+    def waits(table: str, attempt: int) -> None:
+        if table == "two" and not waited:
+            waited.append(1)
+            os.write(begun[1], b"1")
+            os.read(go_on[0], 1)
+
+    waited: list[int] = []
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Database.from_source(FakeSource(TWO, fault=waits), snapshot=path, progress=False).close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.read(begun[0], 1)
+    Database.from_source(FakeSource(TWO), snapshot=path, progress=False).close()
+    os.write(go_on[1], b"1")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0  # both wrote the whole of it, the last one stays
+    with Database.from_source(FakeSource(TWO), snapshot=path, progress=False) as db:
+        assert rows(db, "two") == [(1,), (2,), (3,)]
+    assert [p.name for p in tmp_path.iterdir()] == ["x.duckdb"]
+
+
+DISK_FULL = """
+import resource, signal, sys
+import numpy, pyarrow
+import relgraph
+from relgraph.data import snapshot
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+numbers = numpy.random.default_rng(1).integers(0, 2**62, int(sys.argv[2]))
+path, fault = sys.argv[1], relgraph.errors.AdapterError
+if not path:
+    snapshot._half_of_memory = lambda: 30_000_000
+for limit in map(int, sys.argv[3:]):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        db = relgraph.connect({"t": pyarrow.table({"a": numbers})}, snapshot=path or None, refresh=True, progress=False)
+    except fault as error:
+        print(error)
+"""
+
+
+def disk_full(path: Path | str, rows: int, *limits: int) -> list[str]:
+    """The errors where a file may have so many bytes."""
+    command = [sys.executable, "-c", DISK_FULL, str(path), str(rows), *map(str, limits)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_full_disk_leaves_the_old_snapshot_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.duckdb"
+    connect({"t": pa.table({"a": [1, 2]})}, snapshot=path).close()
+    before = path.read_bytes()
+    limits = range(1_000, 3_000_000, 250_000)  # found while rows are written, at their end, and after it
+    errors = disk_full(path, 300_000, *limits)
+    assert len(errors) == len(limits)
+    for error in errors:
+        assert error.startswith(f"snapshot {path} cannot be written: "), error
+        assert "what was there before is still whole" in error
+        assert "rollback" not in error  # which would hide why
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.duckdb"]
+
+
+def test_rows_that_fit_neither_memory_nor_disk_are_said() -> None:
+    (error,) = disk_full("", 5_000_000, 1_000_000)
+    assert "frames in memory: the tables find no room: " in error
+    assert "let TMPDIR name a folder with more, or keep them in a file with snapshot=" in error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -57,6 +58,11 @@ def test_dates_texts_and_fractions() -> None:
         (20200101, 1_577_836_800_000_000),
         ("20200101", 1_577_836_800_000_000),
         (20_201_301, 20_201_301_000_000),  # no day: seconds
+        (2_458_849.5, 1_577_836_800_000_000),  # a Julian day
+        (20_200_101_000_000, 1_577_836_800_000_000),  # with the time of day
+        ("20200101000000", 1_577_836_800_000_000),
+        (13_222_310_400_123_456, MOMENT),  # microseconds since 1601
+        (20_201_301_000_000, 20_201_301_000_000_000),  # no day: milliseconds
     ],
 )
 def test_numbers_are_read_by_their_size(value: int | str, expected: int) -> None:
@@ -68,6 +74,24 @@ def test_the_unit_is_that_of_the_whole_column_and_can_be_given() -> None:
     assert to_microseconds([5000, 1_577_836_800]).tolist() == [5_000_000_000, 1_577_836_800_000_000]
     assert int(to_microseconds(5, unit="ms")) == 5000
     assert int(to_microseconds(-1, unit="ns")) == -1
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 1_577_836_800], [UNKNOWN, 1_577_836_800_000_000]),
+        ([0.0, 1_577_836_800_000.0, None], [UNKNOWN, 1_577_836_800_000_000, UNKNOWN]),
+        (["0", "1577836800"], [UNKNOWN, 1_577_836_800_000_000]),
+        (["00000000", "20200101"], [UNKNOWN, 1_577_836_800_000_000]),
+        ([0, 20_200_101_000_000], [UNKNOWN, 1_577_836_800_000_000]),
+        ([0, 2020], [UNKNOWN, 1_577_836_800_000_000]),
+        ([0, 60, 2020], [0, 60_000_000, 2_020_000_000]),  # a clock that starts at 0
+        ([-60, 0, 1_577_836_800], [-60_000_000, 0, 1_577_836_800_000_000]),
+        ([0], [0]),
+    ],
+)
+def test_a_zero_beside_moments_is_no_time(values: list[Any], expected: list[int]) -> None:
+    assert to_microseconds(values).tolist() == expected
 
 
 def test_years_1_and_9999_fit() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relgraph.data.features import Features
 from relgraph.data.graph import EdgeStore, HeteroGraph, NodeStore
+from relgraph.data.ragged import Ragged
 from relgraph.data.schema import SemanticType
 from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.demo import baseline
@@ -88,6 +89,26 @@ def test_row_features_by_hand() -> None:
     bare, none = row_features(HeteroGraph({"row": NodeStore(2)}, {}), "row", torch.tensor([0]), torch.tensor([0]))
     assert bare.shape == (1, 1)
     assert none == []
+
+
+def test_row_features_of_lists_and_vectors() -> None:
+    lists = Ragged.from_columns(2, [(torch.tensor([0, 2, 40]), torch.tensor([3, 0]))])
+    features = Features(
+        2,
+        {
+            SemanticType.MULTICATEGORICAL: lists,
+            SemanticType.EMBEDDING: torch.tensor([[1.0, 2.0], [float("nan")] * 2]),
+            SemanticType.TEXT: torch.tensor([[5.0], [0.0]]),
+        },
+        {SemanticType.MULTICATEGORICAL: ("m",), SemanticType.EMBEDDING: ("e",), SemanticType.TEXT: ("t",)},
+        {"m": {"categories": [str(i) for i in range(50)]}, "e": {"emb_dim": 2}, "t": {"emb_dim": 1}},
+    )
+    graph = HeteroGraph({"row": NodeStore(2, features=features)}, {})
+    found, categorical = row_features(graph, "row", torch.tensor([1, 0]), torch.tensor([0, 0]))
+    assert categorical == []
+    # the 32 commonest categories
+    np.testing.assert_array_equal(found[1], [1, 0, 1, *[0] * 29, 1, 2, 5])
+    np.testing.assert_array_equal(found[0], [*[0] * 32, np.nan, np.nan, 0])
 
 
 def test_constants() -> None:

@@ -1,0 +1,1 @@
+"""What DuckDB reads: Parquet and CSV folders, DuckDB files, frames."""

@@ -1,0 +1,1 @@
+"""RelBench 3 folders, in and out."""

@@ -1,0 +1,1 @@
+"""SQLite files, read by Python's own module."""

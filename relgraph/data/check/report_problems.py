@@ -1,0 +1,155 @@
+"""What a person should look at in a report, in sentences that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from relgraph.data.check.proposals import conversion_query
+
+if TYPE_CHECKING:
+    from relgraph.data.check.proposals import TimeProposal
+    from relgraph.data.check.report import ForeignKeyReport, Report, TableReport
+
+__all__ = ["problems"]
+
+
+def problems(report: Report) -> Iterator[str]:
+    """A sentence for everything that is not sound."""
+    if report.proposals is not None:
+        yield from _proposed(report)
+    tied = (
+        set()
+        if report.proposals is None
+        else {name for link in report.proposals.foreign_keys for name in (link.table, link.target)}
+    )
+    for table in report.tables:
+        yield from _keys_of(table)
+        yield from _times_of(table, report.moment)
+        if table.loose and table.table not in tied:
+            yield (
+                f"{table.table}: hangs loose, no foreign key starts or ends here; declare one with keys= or leave the "
+                "table out with tables="
+            )
+    timed = {table.table for table in report.tables if table.time_column}
+    for link in report.foreign_keys:
+        yield from _reference(link, timed)
+    for label in report.labels:
+        yield (
+            f"{label.table}.{label.column} is {label.how} to the label in {label.rows:,} rows: it gives the answer "
+            "away; leave the column out, or see whether the label is what you mean to predict"
+        )
+
+
+def _proposed(report: Report) -> Iterator[str]:
+    if report.proposals is None:
+        return
+    primary, foreign = len(report.proposals.primary_keys), len(report.proposals.foreign_keys)
+    if primary or foreign:
+        found = [_counted(primary, "primary key")] * bool(primary) + [_counted(foreign, "foreign key")] * bool(foreign)
+        yield (
+            f"not declared, but names and values speak for it: {' and '.join(found)}; look at them, then "
+            "connect(..., keys=report.proposed_keys)"
+        )
+    if report.proposed_times:
+        yield (
+            f"not declared, but there: the time of {_counted(len(report.proposed_times), 'table')}; look at it, then "
+            "connect(..., times=report.proposed_times)"
+        )
+    converted = [time for time in report.proposals.times if time.chosen and time.conversion is not None]
+    yield from map(_conversion, converted)
+    if len(converted) > 1:
+        yield (
+            f"these {len(converted)} times at once, of files and frames: connect(..., tables=report.proposed_tables), "
+            "and check again (SQL that makes one of these tables already goes in the place of its name)"
+        )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _conversion(time: TimeProposal) -> str:
+    query = conversion_query(time)
+    return (
+        f"{time.table}.{time.column} seems to be the time but {time.reasons[1]}, which is not read as it is: convert "
+        f"it with tables={{'*': None, {time.table!r}: {query!r}}} or a view in the source, and declare "
+        f"times={{{time.table!r}: {time.column!r}}}"
+    )
+
+
+def _keys_of(table: TableReport) -> Iterator[str]:
+    if not table.rows:
+        yield f"{table.table}: has no rows; leave the table out with tables="
+    if table.duplicate_keys:
+        key = ", ".join(table.primary_key)
+        yield (
+            f"{table.table}: {table.duplicate_keys:,} values of the primary key ({key}) stand more than once; remove "
+            "the duplicates or declare another key with keys="
+        )
+    if table.null_keys:
+        yield f"{table.table}: {table.null_keys:,} rows have no primary key; nothing can refer to them"
+    if table.duplicate_rows:
+        yield (
+            f"{table.table}: {table.duplicate_rows:,} rows equal another row in every column, and there is no key to "
+            "tell them apart; leave them out if they are repetitions"
+        )
+
+
+def _times_of(table: TableReport, moment: str) -> Iterator[str]:
+    name = table.table
+    if table.time_problem:
+        yield table.time_problem
+    if table.without_time:
+        yield (
+            f"{name}: {table.without_time:,} rows have no {table.time_column}; a row without time is never seen, "
+            "unless the graph is built with null_time='static'"
+        )
+    if table.same_time:
+        yield (
+            f"{name}: all rows have one {table.time_column}, so it does not say when they happened; declare another "
+            f"column, or none with times={{{name!r}: None}}"
+        )
+    if table.future_rows:
+        sentence = f"{name}: {table.future_rows:,} rows have a {table.time_column} after {moment}"
+        if table.endless_rows:
+            sentence += f", {table.endless_rows:,} of them in year 9000 or later, which mostly stands for 'never'"
+        yield f"{sentence}; nothing before that moment can see them: correct them or leave them out"
+    if table.backward_rows:
+        yield (
+            f"{name}: {table.backward_rows:,} rows have a {table.end_column} before their {table.time_column}; correct "
+            "them, or declare only the start as time"
+        )
+    if table.time_column is None and table.time_candidates:
+        yield f"{name}: no time is declared; candidates: {', '.join(table.time_candidates)}"
+    for later in table.later_columns:
+        own = table.time_column or table.time_candidates[0]
+        yield (
+            f"{name}.{later.column} is later than {own} in {later.share:.1%} of the rows: as a feature it tells the "
+            f"future; leave it out, build_graph(db, types={{{f'{name}.{later.column}'!r}: 'identifier'}}), or declare "
+            f"it as the end: times={{{name!r}: ({own!r}, {later.column!r})}}"
+        )
+
+
+def _reference(link: ForeignKeyReport, timed: set[str]) -> Iterator[str]:
+    name = f"{link.table}.{link.key} -> {link.target}"
+    if link.target in timed and link.table not in timed and link.null < link.rows:
+        yield (
+            f"{name}: {link.table} has no time of its own, so a graph gives its rows that of the {link.target} "
+            "they refer to"
+        )
+    if link.ambiguous:
+        yield (
+            f"{name}: {link.ambiguous:,} values stand more than once in {link.target}, so a row refers to several; "
+            "remove the duplicates there or declare another target"
+        )
+    if link.dangling:
+        yield (
+            f"{name}: {link.dangling:,} rows ({link.dangling_share:.1%}) refer to a row that does not exist; they get "
+            "no edge"
+        )
+    if link.future:
+        yield (
+            f"{name}: {link.future:,} rows are earlier than the row they refer to, so the reference was filled in "
+            "later; it is known only from the later of both times on"
+        )
