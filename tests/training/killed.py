@@ -71,7 +71,8 @@ def child(folder: Path, die: Callable[[], None]) -> int:
         try:
             die()
             found = result(*train(folder))
-            (folder / "result").write_text(json.dumps(found))
+            (folder / "part").write_text(json.dumps(found))
+            os.rename(folder / "part", folder / "result")  # whole or not there: a kill may come between any two lines
             os._exit(0)
         except BaseException as error:
             sys.stderr.write(repr(error))
