@@ -126,7 +126,7 @@ class _Labels:
 
     @classmethod
     def of(cls, key: np.ndarray, seeds: Seeds, keep: np.ndarray) -> _Labels:
-        key, time, label = key[keep], seeds.time.numpy()[keep], seeds.label.numpy()[keep]
+        key, time, label = key[keep], seeds.moments.numpy()[keep], seeds.label.numpy()[keep]
         order = np.lexsort((label, key, time))
         return cls(key[order], time[order], label[order])
 

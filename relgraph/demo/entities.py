@@ -141,7 +141,7 @@ def _boosted(
     categorical: list[int] = []
     for split, part in seeds.items():
         # in the frozen regime a test row sees nothing later than the moment the test began
-        moment = part.time if task.until is None else part.time.clamp(max=task.until)
+        moment = part.moments if task.until is None else part.moments.clamp(max=task.until)
         rows[split], categorical = row_features(graph, task.entity_table, part.node, moment)
         histories[split] = np.concatenate(
             [rows[split], history_features(graph, task.entity_table, part.node, moment)], axis=1
@@ -156,7 +156,7 @@ def _boosted(
 
 
 def _describe(name: str, part: Seeds) -> tuple[str, int, float, str, str]:
-    first, last = format_time(int(part.time.min())), format_time(int(part.time.max()))
+    first, last = format_time(int(part.moments.min())), format_time(int(part.moments.max()))
     return name, len(part), float(part.label.double().mean()), first[:10], last[:10]
 
 
@@ -167,7 +167,7 @@ def _top(test: Seeds, found: Tensor, k: int = 10) -> list[tuple[str, str, float,
     return [
         (
             ", ".join(str(column[i]) for column in columns),
-            format_time(int(test.time[i]))[:10],
+            format_time(int(test.moments[i]))[:10],
             float(value[i]),
             float(test.label[i]),
         )

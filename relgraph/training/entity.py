@@ -165,7 +165,8 @@ class EntityJob:
         size = self.predictor.batch_size
         order = torch.randperm(len(self.train), generator=generator)[start * size : self.num_batches() * size]
         self.predictor.sampler.set_epoch(epoch)
-        yield from self.predictor.loader(self.train.node[order], self.train.time[order], order)
+        time = None if self.train.time is None else self.train.time[order]
+        yield from self.predictor.loader(self.train.node[order], time, order)
 
     def loss(self, batch: HeteroData) -> Tensor:
         """Binary or class cross entropy, or the absolute error in standard deviations of the training labels."""

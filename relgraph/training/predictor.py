@@ -66,7 +66,7 @@ class EntityPredictor:
         """Where the model is."""
         return next(self.model.parameters()).device
 
-    def loader(self, node: Tensor, time: Tensor, input_id: Tensor | None = None) -> NodeLoader:
+    def loader(self, node: Tensor, time: Tensor | None, input_id: Tensor | None = None) -> NodeLoader:
         """PyG's loader over seeds, in the order given."""
         return NodeLoader(
             self._data,
@@ -79,12 +79,12 @@ class EntityPredictor:
         )
 
     @torch.no_grad()
-    def scores(self, node: Tensor, time: Tensor, progress: bool = False) -> Tensor:
+    def scores(self, node: Tensor, time: Tensor | None, progress: bool = False) -> Tensor:
         """Predictions for rows at moments.
 
         Args:
             node: Row numbers in the entity table, int64 ``[n]``.
-            time: Seed times, int64 ``[n]`` microseconds.
+            time: Seed times, int64 ``[n]`` microseconds; ``None`` for a task without time.
             progress: Show progress on stderr.
 
         Returns:
@@ -167,8 +167,12 @@ class EntityPredictor:
             self.sampler.until = self.task.until
         return self._table(key_table(self.graph.nodes[self.task.entity_table].keys, keys), moment, scores)
 
-    def _table(self, keys: pyarrow.Table, time: Tensor, scores: Tensor, label: Tensor | None = None) -> pyarrow.Table:
-        table = keys.append_column("timestamp", pyarrow.array(time.numpy(), pyarrow.timestamp("us")))
+    def _table(
+        self, keys: pyarrow.Table, time: Tensor | None, scores: Tensor, label: Tensor | None = None
+    ) -> pyarrow.Table:
+        table = keys
+        if time is not None:
+            table = table.append_column("timestamp", pyarrow.array(time.numpy(), pyarrow.timestamp("us")))
         if scores.dim() == 2:
             table = table.append_column("prediction", pyarrow.array(scores.argmax(1).numpy()))
             for i in range(scores.size(1)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,40 +16,17 @@ from relgraph.data.labels import label_rows, time_quantiles
 from relgraph.data.time import format_time, to_moment
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.metrics import ENTITY_METRICS, LOWER_IS_BETTER, entity_metrics
+from relgraph.tasks.seeds import Regime, Seeds, Split
 
 if TYPE_CHECKING:
     import pyarrow
 
     from relgraph.data.database import Database
 
-__all__ = ["EntityTask", "Seeds"]
+__all__ = ["EntityTask"]
 
 Kind = Literal["binary", "regression", "multiclass"]
-Regime = Literal["seed-time", "frozen"]
-Split = Literal["train", "val", "test"]
 _MAX_TIMES = 100_000
-
-
-@dataclass(frozen=True, eq=False)
-class Seeds:
-    """Rows to predict, each with its moment and its label.
-
-    Args:
-        node: Row numbers in the entity table, int64 ``[n]``.
-        time: Seed times, int64 ``[n]`` microseconds.
-        label: ``[n]``: float64, or int64 for several classes.
-        keys: The database's own key of each row, a column per key column.
-        notes: What was dropped or looked odd.
-    """
-
-    node: Tensor
-    time: Tensor
-    label: Tensor
-    keys: pyarrow.Table
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return self.node.numel()
 
 
 class EntityTask:
