@@ -21,6 +21,7 @@ import shutil
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,9 +104,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in LIBRARIES:
+    for name in libraries:
         try:
             found[name] = version(name)
         except PackageNotFoundError:  # the peer, where it is skipped
@@ -113,12 +114,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def merge(output: Path, name: str, section: dict[str, Any]) -> None:
+def merge(
+    output: Path,
+    name: str,
+    section: dict[str, Any],
+    benchmark: str = "tables to a temporal graph",
+    libraries: Sequence[str] = LIBRARIES,
+) -> None:
     """Replace one section of the result file."""
-    result = json.loads(output.read_text()) if output.exists() else {"benchmark": "tables to a temporal graph"}
+    result = json.loads(output.read_text()) if output.exists() else {"benchmark": benchmark}
     section |= {
         "command": " ".join(["python", *(_without_place(word) for word in sys.argv)]),
-        "versions": versions(),
+        "versions": versions(libraries),
         "machine": machine(),
     }
     result.setdefault("sections", {})[name] = section

@@ -1,4 +1,4 @@
-"""The Formula 1 database of RelBench (rel-f1) and its three entity tasks, rebuilt from the nine Ergast CSV files.
+"""The Formula 1 database of RelBench (rel-f1) and its four tasks, rebuilt from the nine Ergast CSV files.
 
 Robinson et al. 2024, *RelBench* (arXiv 2407.20060). The whole recipe is the mapping below: SQL per table over the
 files, keys, times.
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import relgraph
 from relgraph.data.database import Database
-from relgraph.tasks import EntityTask
+from relgraph.tasks import EntityTask, LinkTask
 
-__all__ = ["TEST_TIME", "VAL_TIME", "connect", "driver_dnf", "driver_position", "driver_top3"]
+__all__ = ["TEST_TIME", "VAL_TIME", "connect", "driver_circuit_compete", "driver_dnf", "driver_position", "driver_top3"]
 
 VAL_TIME, TEST_TIME = "2005-01-01", "2010-01-01"
 
@@ -62,6 +62,12 @@ _LABELS = """
     WHERE EXISTS (SELECT 1 FROM {source} a WHERE a.driverId = s.driverId AND a.date > t.timestamp - INTERVAL '1 year')
     GROUP BY t.timestamp, s.driverId"""
 
+_CIRCUITS = """
+    SELECT DISTINCT t.timestamp, s.driverId, r.circuitId
+    FROM timestamps t JOIN results s ON s.date > t.timestamp AND s.date <= t.timestamp + {horizon}
+    JOIN races r ON r.raceId = s.raceId
+    WHERE EXISTS (SELECT 1 FROM results a WHERE a.driverId = s.driverId AND a.date > t.timestamp - INTERVAL '1 year')"""
+
 
 def connect(folder: str | Path, progress: bool = True) -> Database:
     r"""The database from a folder with the nine CSV files; ``\N`` is NULL."""
@@ -84,6 +90,12 @@ def driver_top3(regime: str = "frozen") -> EntityTask:
     """Whether a driver qualifies among the first three in the next 30 days."""
     sql = _LABELS.format(source="qualifying", label="CASE WHEN min(s.position) <= 3 THEN 1 ELSE 0 END")
     return _task(sql, "30 days", "binary", regime)
+
+
+def driver_circuit_compete(regime: str = "frozen") -> LinkTask:
+    """The circuits that a driver will race at in the next 365 days; MAP@10."""
+    times = {"val_time": VAL_TIME, "test_time": TEST_TIME}
+    return LinkTask("drivers", "circuits", _CIRCUITS, "365 days", k=10, regime=regime, **times)
 
 
 def _task(sql: str, horizon: str, kind: str, regime: str) -> EntityTask:

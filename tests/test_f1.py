@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
-from relgraph.tasks import EntityTask, Seeds
+from relgraph.tasks import EntityTask, LinkTask, Seeds
 
 pytestmark = pytest.mark.data
 
@@ -57,6 +59,43 @@ def test_label_rows(db: Any, make: Callable[[], EntityTask], rows: tuple[int, in
     seeds = [task.seeds(db, split) for split in ("train", "val", "test")]
     assert tuple(len(s) for s in seeds) == rows
     assert all(s.notes == () for s in seeds)
+
+
+def test_links_of_driver_circuit_compete(db: Any, data_dir: Path) -> None:
+    """Against the CSV files, read with pandas."""
+    folder = data_dir / "db" / "f1"
+    races = pd.read_csv(folder / "races.csv", na_values=[r"\N"])
+    clock = pd.to_timedelta(races["time"].fillna("00:00:00"))
+    races["at"] = pd.to_datetime(races["date"]) + clock
+    raced = pd.read_csv(folder / "results.csv", na_values=[r"\N"])[["raceId", "driverId"]].merge(races, on="raceId")
+    year, val, test = pd.Timedelta(days=365), pd.Timestamp(f1.VAL_TIME), pd.Timestamp(f1.TEST_TIME)
+    first = min(races["at"].min(), (raced["at"].min()))
+    moments = {"train": [val - i * year for i in range((val - first) // year, 0, -1)], "val": [val], "test": [test]}
+    task = f1.driver_circuit_compete()
+    assert (task.metric, task.num_eval_times, task.until) == ("map@10", 1, task.test_time)
+    sizes = {}
+    for split, times in moments.items():
+        seeds = task.seeds(db, split)
+        circuits = db.sql("SELECT circuitId FROM circuits")["circuitId"].to_pylist()
+        targets = [[circuits[i] for i in part] for part in seeds.target.tensor_split(seeds.ptr[1:-1])]
+        stamps = pd.to_datetime(seeds.moments.numpy(), unit="us").tolist()
+        found = dict(zip(zip(stamps, seeds.keys["driverId"].to_pylist(), strict=True), map(set, targets), strict=True))
+        expected: dict[Any, set[int]] = {}
+        for time in times:
+            some = raced[(raced["at"] > time) & (raced["at"] <= time + year)]
+            some = some if split == "test" else some[some["at"] <= test]
+            for driver, circuit in zip(some["driverId"], some["circuitId"], strict=True):
+                expected.setdefault((time, driver), set()).add(circuit)
+        assert found == expected
+        assert len(found) == len(seeds)
+        sizes[split] = (len(seeds), len(seeds.target))
+    assert sizes == {"train": (2649, 18212), "val": (27, 376), "test": (27, 456)}
+    form = LinkTask.next(
+        db, "drivers", "circuits", "results", "365 days", val_time=f1.VAL_TIME, test_time=f1.TEST_TIME, regime="frozen"
+    )
+    for split in moments:
+        ours, same = task.seeds(db, split), form.seeds(db, split)
+        assert all(torch.equal(getattr(ours, name), getattr(same, name)) for name in ("node", "time", "ptr", "target"))
 
 
 def entity_mean(db: Any, task: EntityTask) -> tuple[np.ndarray, np.ndarray]:

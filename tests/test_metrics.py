@@ -40,6 +40,18 @@ def test_multiclass_by_hand() -> None:
     assert found == pytest.approx({"accuracy": 3 / 5, "macro_f1": (2 / 3 + 1 / 2 + 2 / 3) / 3})
 
 
+def test_multilabel_by_hand() -> None:
+    label = [[0, 1, 0], [0, 1, 1], [1, 1, 1]]
+    score = [[0.2, 0.9, 0.6], [0.4, 0.8, 0.7], [0.3, 0.1, 0.5]]
+    found = metrics.entity_metrics("multilabel", label, score)
+    # the second label is always 1 and left out; first: 1 of 2 pairs, third: 1 of 2 pairs
+    assert found["macro_auroc"] == pytest.approx(0.5)
+    # first: its 1 comes second, 1/2; third: 1 at first place, then at the third, 2/3
+    assert found["macro_average_precision"] == pytest.approx((1 / 2 + (1 + 2 / 3) / 2) / 2)
+    # above one half: the second label of two rows and the third of two, of which three are right; six are 1
+    assert found["micro_f1"] == pytest.approx(2 * 3 / (6 + 4))
+
+
 def test_regression_by_hand() -> None:
     found = metrics.entity_metrics("regression", [1.0, 2.0, 6.0], [2.0, 2.0, 3.0])
     assert found == pytest.approx({"mae": 4 / 3, "rmse": (10 / 3) ** 0.5, "r2": 1 - 10 / 14})
@@ -62,6 +74,7 @@ def test_the_names_are_those_that_come_back() -> None:
         "binary": (LABEL, SCORE),
         "multiclass": ([0, 1], np.eye(2)),
         "regression": ([0.0, 1.0], [0.0, 1.0]),
+        "multilabel": ([[0, 1], [1, 0]], [[0.2, 0.9], [0.8, 0.3]]),
     }
     assert examples.keys() == metrics.ENTITY_METRICS.keys()
     for kind, names in metrics.ENTITY_METRICS.items():
@@ -86,6 +99,11 @@ def test_tensors_are_welcome() -> None:
         ("multiclass", [0, 1], [0.5, 0.5], ShapeError, r"must be \[rows, classes\], got \[2\]"),
         ("multiclass", [0, 2], np.eye(2), ShapeError, r"expected labels in 0..1, .*got 0..2"),
         ("multiclass", [0, 1], [[np.nan, 1], [0, 1]], ProtocolError, "hold NaN"),
+        ("multilabel", [0, 1], [0.5, 0.5], ShapeError, r"one shape \[rows, labels\], got \[2\] and \[2\]"),
+        ("multilabel", [[0, 1]], [[0.5, 0.5]], ProtocolError, "none of 2 labels has both classes among 1 rows"),
+        ("multilabel", [[0, 3]], [[0.5, 0.5]], ShapeError, r"multilabel: labels must be 0 or 1, got \[0.0, 3.0\]"),
+        ("multilabel", [[0, 1]], [[np.nan, 0.5]], ProtocolError, "1 of 2 predictions are NaN"),
+        ("multilabel", np.empty((0, 2)), np.empty((0, 2)), ProtocolError, "no rows to evaluate"),
         ("regression", [1.0, np.inf], [1.0, 1.0], ProtocolError, "1 of 2 labels are NaN or infinite"),
         ("regression", [2.0, 2.0], [1.0, 1.0], ProtocolError, "r2 needs labels that differ, all 2 are 2"),
         (
@@ -93,7 +111,7 @@ def test_tensors_are_welcome() -> None:
             [0, 1],
             [0.1, 0.2],
             ProtocolError,
-            "kind must be one of binary, regression, multiclass, got 'ranking'",
+            "kind must be one of binary, regression, multiclass, multilabel, got 'ranking'",
         ),
     ],
 )

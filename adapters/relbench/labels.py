@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
@@ -37,12 +37,13 @@ def dated(
 
     Raises:
         AdapterError: If the name of a task is no name of a folder.
-        ProtocolError: If tasks have different times, or the database has none.
+        ProtocolError: If tasks have different times, or the database has none, or one is of a kind that cannot be
+            written.
         SchemaError: If a given time cannot be read.
     """
     from relgraph.data.labels import time_quantiles
     from relgraph.data.time import format_time, to_moment
-    from relgraph.tasks import EntityTask
+    from relgraph.tasks import EntityTask, task_from_dict
 
     moments = {}
     for name, given, share in (("val_time", val_time, 0.8), ("test_time", test_time, 0.9)):
@@ -58,7 +59,13 @@ def dated(
     for name in tasks:
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
             raise AdapterError(f"task {name!r}: this is no name of a folder; use letters, digits and dashes")
-    out = {name: EntityTask(**{**task.to_dict(), **moments}) for name, task in tasks.items()}
+    out = {}
+    for name, task in tasks.items():
+        if not isinstance(task, EntityTask) or task.kind == "multilabel" or task.regime == "static":
+            raise ProtocolError(
+                f"task {name!r} cannot be written: expected an EntityTask with a time and one label, got {task!r}"
+            )
+        out[name] = cast("EntityTask", task_from_dict({**task.to_dict(), **moments}))
     return out, (format_time(moments["val_time"]), format_time(moments["test_time"]))
 
 
@@ -166,7 +173,7 @@ def _labels(db: Database, name: str, task: EntityTask, split: Split, rows: RowWr
         kind, message = type(error), f"task {name!r}: {error}"
     else:
         node = seeds.node.numpy()
-        keep = rows.known_by(task.entity_table, task.test_time)[node]
+        keep = rows.known_by(task.entity_table, task.moments[1])[node]
         if not keep.all():
             notes.append(
                 f"task {name!r}: {int((~keep).sum()):,} of {len(keep):,} labels of {split} are about rows that do not "
@@ -204,7 +211,7 @@ def _differs(folder: Path, name: str, written: Database, labels: Mapping[Split, 
         return found.left_out[name]
     for split, expected in labels.items():
         try:
-            seeds = found[name].seeds(written, split)
+            seeds = cast("Seeds", found[name].seeds(written, split))
         except RelGraphError as error:
             return f"its query does not run on the written tables: {str(error).splitlines()[0]}"
         node = seeds.node.numpy()

@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from relgraph import __version__
+from relgraph.cli.compare import compare
 from relgraph.cli.convert import convert
 from relgraph.cli.demo import demo
 from relgraph.cli.evaluate import evaluate
+from relgraph.cli.explain import explain
 from relgraph.cli.inspect import inspect
 from relgraph.cli.predict import predict
 from relgraph.cli.train import train
@@ -24,7 +26,7 @@ app = typer.Typer(
     # locals in a traceback may hold passwords
     pretty_exceptions_enable=False,
 )
-for command in (inspect, convert, train, evaluate, predict, demo):
+for command in (inspect, convert, train, compare, evaluate, predict, explain, demo):
     app.command()(command)
 
 

@@ -73,10 +73,13 @@ def demo(
             raise typer.BadParameter("needs --task, a file that says what to predict", param_hint="--url")
         if customers is not None:
             raise typer.BadParameter("is for the generated shop, without --url", param_hint="--customers")
-        chosen = read_task(task)
+        make_task = read_task(task)
         with open_database(
             url, keys, times, table, schemas=schema, views=views, snapshot=snapshot, refresh=refresh, progress=not quiet
         ) as db:
+            chosen: Any = make_task(db)
+            if chosen.family != "entity":
+                raise typer.BadParameter("the demo predicts rows: expected a task about an entity", param_hint="--task")
             result = run_demo(db, task=chosen, **options)
     log(f"page: {result.page}")
     show_document(result.to_dict()) if as_json else show_text(str(result))

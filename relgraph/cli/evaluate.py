@@ -9,6 +9,7 @@ import typer
 
 from relgraph.cli.options import AsJson, Quiet
 from relgraph.cli.output import guarded, show_document, show_pairs, show_table
+from relgraph.cli.rows import open_predictor
 from relgraph.cli.runs import read_run, read_seeds, read_statement_parts
 from relgraph.errors import ProtocolError
 
@@ -80,13 +81,9 @@ def _links(run: Run, split: str, filter_: Any, candidates: Any, progress: bool) 
 
 
 def _rows(run: Run, split: str, progress: bool) -> dict[str, Any]:
-    from relgraph.data.graph import HeteroGraph
-    from relgraph.training.predictor import EntityPredictor
-
-    graph = HeteroGraph.load(run.path / "graph")
-    predictor = EntityPredictor.load(run.path / "model", graph)
-    seeds = read_seeds(run, split, graph)
-    found = predictor.evaluate(seeds, progress=progress)
+    with open_predictor(run, progress=progress) as predictor:
+        seeds = read_seeds(run, split, predictor.graph)
+        found = predictor.evaluate(seeds, progress=progress)
     metrics = {name: value for name, value in found.items() if isinstance(value, float)}
     return {
         "kind": "rows",

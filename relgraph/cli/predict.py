@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +10,14 @@ import typer
 from relgraph.cli.options import AsJson, Quiet
 from relgraph.cli.output import guarded, log, show_document, show_table
 from relgraph.cli.places import require_file
+from relgraph.cli.rows import moment_for, open_predictor, parse_key, source_file
 from relgraph.cli.runs import read_run, read_seeds, read_statement_parts
-from relgraph.errors import AdapterError
+from relgraph.errors import SchemaError
 
 if TYPE_CHECKING:
     import pyarrow
 
     from relgraph.cli.runs import Run
-    from relgraph.data.graph import HeteroGraph
 
 __all__ = ["predict"]
 
@@ -45,13 +44,29 @@ def predict(
         list[str] | None,
         typer.Option(metavar="KEY", help="Only this row (JSON list if composite); repeatable.", rich_help_panel=ROWS),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE", help="The database as it is now, with new rows; not trained again.", rich_help_panel=ROWS
+        ),
+    ] = None,
     graph: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="A newer graph with the same statistics.", rich_help_panel=ROWS),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write .csv, .json or .parquet.", rich_help_panel=ROWS),
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write .csv, .json, .parquet, or a new table in a .duckdb or .sqlite file.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The new table; 'predictions' by default.", rich_help_panel=ROWS),
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -59,33 +74,37 @@ def predict(
     """Ask a link predictor for the missing part of a statement, or predict rows of a table.
 
     For links, give two of --head, --relation and --tail. For rows, the test rows are predicted, or with --time all rows
-    known at that moment (or those of --key).
+    known at that moment (or those of --key). With --source the model is used on the database as it is now: at --time,
+    or at its last moment.
 
     **Examples**
 
         relgraph predict runs/lowfer --head /m/02mjmr --relation /people/person/profession -k 5
         relgraph predict runs/churn -o churn.csv
         relgraph predict runs/churn --time 2024-06-01 --key 1023
+        relgraph predict runs/churn --source shop.sqlite -o out.duckdb --table churn_today
     """
     found = read_run(run)
     if found.kind == "links":
-        _refuse_for("a link predictor", {"--time": time, "--key": key, "--graph": graph, "--out": out})
+        only_rows = {"--time": time, "--key": key, "--source": source, "--graph": graph, "--out": out, "--table": table}
+        _refuse_for("a link predictor", only_rows)
         _predict_links(found, {"head": head, "relation": relation, "tail": tail}, k, new, as_json)
         return
     _refuse_for("a predictor of rows", {"--head": head, "--relation": relation, "--tail": tail, "--new": new or None})
-    if key and time is None:
-        raise typer.BadParameter("needs --time, the moment of the prediction", param_hint="--key")
-    if out is not None:
-        _require_out(out)
-    table = _predict_rows(found, time, key, graph, not quiet)
-    if out is not None:
-        _write(table, out)
-        log(f"{len(table):,} predictions in {out}")
+    place = None if out is None else _place(out, table)
+    if table is not None and out is None:
+        raise typer.BadParameter("needs --out, the .duckdb or .sqlite file", param_hint="--table")
+    predictions = _predict_rows(found, time, key, graph, source, not quiet)
+    if out is not None and place is not None:
+        from relgraph.training.predictions import write_predictions
+
+        write_predictions(predictions, out, table, source=source_file(source or found.meta.get("source")))
+        log(f"{len(predictions):,} predictions in {out}")
     if as_json:
-        written = {"predictions": table.to_pylist()} if out is None else {"file": str(out)}
-        show_document({"kind": "rows", "table": found.meta["table"], "rows": len(table), **written})
+        written = {"predictions": predictions.to_pylist()} if out is None else {"file": str(place)}
+        show_document({"kind": "rows", "table": found.meta["table"], "rows": len(predictions), **written})
     elif out is None:
-        _show(table)
+        _show(predictions)
 
 
 def _predict_links(run: Run, parts: dict[str, str | None], k: int, new: bool, as_json: bool) -> None:
@@ -108,54 +127,17 @@ def _predict_links(run: Run, parts: dict[str, str | None], k: int, new: bool, as
 
 
 def _predict_rows(
-    run: Run, time: str | None, keys: list[str] | None, newer: Path | None, progress: bool
+    run: Run, time: str | None, keys: list[str] | None, newer: Path | None, source: str | None, progress: bool
 ) -> pyarrow.Table:
-    from relgraph.data.graph import HeteroGraph
-    from relgraph.data.time import to_moment
-    from relgraph.training.predictor import EntityPredictor
-
-    graph = HeteroGraph.load(run.path / "graph" if newer is None else newer)
-    predictor = EntityPredictor.load(run.path / "model", graph)
-    if time is None:
-        return predictor.predict(read_seeds(run, "test", graph), progress=progress)
-    table = predictor.task.entity_table
-    moment = to_moment(time, "--time")
-    chosen = _visible(graph, table, moment) if not keys else [_key(graph, table, text) for text in keys]
-    return predictor.predict(keys=chosen, time=moment, progress=progress)
-
-
-def _visible(graph: HeteroGraph, table: str, moment: int) -> list[Any]:
-    """Keys of the rows that are known at a moment."""
-    import torch
-
-    store = graph.nodes[table]
-    rows = torch.arange(store.num_nodes)
-    return graph.node_keys(table, rows if store.time is None else rows[store.time <= moment])
-
-
-def _key(graph: HeteroGraph, table: str, text: str) -> Any:
-    """A key as the graph has it: whole numbers, text, or a tuple of them."""
-    from torch import Tensor
-
-    keys = graph.nodes[table].keys
-    numeric = [True] if keys is None else [isinstance(column, Tensor) for column in keys.columns]
-    if len(numeric) > 1:
-        try:
-            values = json.loads(text)
-        except ValueError:
-            values = None
-        if not isinstance(values, list) or len(values) != len(numeric):
-            names = ", ".join(keys.names) if keys is not None else ""
-            raise typer.BadParameter(f"expected a JSON list for ({names}), got {text!r}", param_hint="--key")
-        if any(whole and type(value) is not int for value, whole in zip(values, numeric, strict=True)):
-            raise typer.BadParameter(f"expected whole numbers where the key has them, got {text!r}", param_hint="--key")
-        return tuple(value if whole else str(value) for value, whole in zip(values, numeric, strict=True))
-    if not numeric[0]:
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"the keys of {table!r} are whole numbers, got {text!r}", param_hint="--key") from None
+    with open_predictor(run, newer, source, progress) as predictor:
+        timed = predictor.task.regime != "static"
+        if keys and time is None and source is None and timed:
+            raise typer.BadParameter("needs --time, the moment of the prediction", param_hint="--key")
+        if time is None and source is None and not keys:
+            return predictor.predict(read_seeds(run, "test", predictor.graph), progress=progress)
+        moment = moment_for(predictor, time)
+        chosen = [parse_key(predictor.graph, predictor.task.entity_table, text) for text in keys or ()]
+        return predictor.predict(keys=chosen or "all", time=moment, progress=progress)
 
 
 def _refuse_for(what: str, options: dict[str, Any]) -> None:
@@ -175,28 +157,13 @@ def _show(table: pyarrow.Table) -> None:
         log(f"the first {_SHOWN} of {len(table):,}; write all with -o FILE")
 
 
-def _require_out(path: Path) -> None:
-    if path.suffix.lower() not in (".csv", ".json", ".parquet"):
-        raise typer.BadParameter(
-            f"expected a name that ends in .csv, .json or .parquet, got {path}", param_hint="--out"
-        )
-    require_file(path)
+def _place(out: str, table: str | None) -> Path:
+    """The file of ``--out``, looked at before the work starts."""
+    from relgraph.training.predictions import split_place
 
-
-def _write(table: pyarrow.Table, path: Path) -> None:
-    suffix = path.suffix.lower()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if suffix == ".json":
-            rows = table.to_pylist()
-            path.write_text(json.dumps(rows, ensure_ascii=False, indent=1, default=str) + "\n", encoding="utf-8")
-        elif suffix == ".csv":
-            import pyarrow.csv
-
-            pyarrow.csv.write_csv(table, path)
-        else:
-            import pyarrow.parquet
-
-            pyarrow.parquet.write_table(table, path)
-    except OSError as error:
-        raise AdapterError(f"cannot write {path}: {error.strerror or error}") from error
+        file, _ = split_place(out, table)
+    except SchemaError as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from None
+    require_file(file)
+    return file

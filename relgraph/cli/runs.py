@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from relgraph.data.graph import HeteroGraph
     from relgraph.data.statements import Statements, Vocabulary
-    from relgraph.tasks import Seeds
+    from relgraph.tasks import LinkSeeds, Seeds
 
 __all__ = ["Run", "read_run", "read_seeds", "read_statement_parts", "write_run"]
 
 _KIND = "run"
 _PARTS = ("head", "relation", "tail", "time")
+_SEEDS = ("node", "time", "label", "ptr", "target")  # those of rows have a label, those of links targets
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def write_run(
     path: Path,
     kind: Literal["links", "rows"],
     meta: Mapping[str, Any],
-    parts: Mapping[str, Statements] | Mapping[str, Seeds],
+    parts: Mapping[str, Statements] | Mapping[str, Seeds | LinkSeeds],
 ) -> None:
     """Write the run beside the model that is already there."""
     from relgraph import __version__
@@ -51,9 +52,8 @@ def write_run(
 
     tensors: dict[str, Tensor] = {}
     for name, part in parts.items():
-        columns = _PARTS if kind == "links" else ("node", "time", "label")
-        for column in columns:
-            value = getattr(part, column)
+        for column in _PARTS if kind == "links" else _SEEDS:
+            value = getattr(part, column, None)
             if value is not None:
                 tensors[f"{name}.{column}"] = value
         qualifiers = getattr(part, "qualifiers", None)
@@ -95,18 +95,20 @@ def read_statement_parts(run: Run, vocabulary: Vocabulary) -> dict[str, Statemen
     return found
 
 
-def read_seeds(run: Run, split: str, graph: HeteroGraph) -> Seeds:
+def read_seeds(run: Run, split: str, graph: HeteroGraph) -> Seeds | LinkSeeds:
     """The seeds of a split of a run on rows.
 
     Raises:
         ProtocolError: If the run has no such split.
     """
     from relgraph.data.keys import key_table
-    from relgraph.tasks import Seeds
+    from relgraph.tasks import LinkSeeds, Seeds
 
     if split not in run.meta["splits"]:
         raise ProtocolError(f"{run.path} has no split {split!r}; it has {', '.join(run.meta['splits']) or 'none'}")
-    node, time, label = (run.tensors[f"{split}.{column}"] for column in ("node", "time", "label"))
+    part = {name: run.tensors[f"{split}.{name}"] for name in _SEEDS if f"{split}.{name}" in run.tensors}
     table = run.meta["task"]["entity_table"]
-    keys = key_table(graph.nodes[table].keys, graph.node_keys(table, node))
-    return Seeds(node, time, label, keys)
+    keys = key_table(graph.nodes[table].keys, graph.node_keys(table, part["node"]))
+    if "ptr" in part:
+        return LinkSeeds(part["node"], part.get("time"), part["ptr"], part["target"], keys)
+    return Seeds(part["node"], part.get("time"), part["label"], keys)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,9 +18,9 @@ from relgraph.errors import AdapterError, ProtocolError, SchemaError
 if TYPE_CHECKING:
     from relgraph.data.database import Database
     from relgraph.data.statements import Statements
-    from relgraph.tasks import EntityTask
+    from relgraph.tasks import Task
 
-__all__ = ["is_graph", "is_statements", "open_database", "open_statements", "read_task"]
+__all__ = ["is_graph", "is_statements", "open_database", "open_statements", "read_declarations", "read_task"]
 
 _SECTIONS = ("keys", "times", "tables")
 _STATEMENT_SUFFIXES = (".txt", ".tsv", ".csv")
@@ -51,7 +50,7 @@ def _is_folder(path: Path) -> bool:
 
 def open_database(
     source: str,
-    keys: Path | None = None,
+    keys: Path | Mapping[str, Any] | None = None,
     times: Sequence[str] | None = None,
     tables: Sequence[str] | None = None,
     *,
@@ -61,7 +60,7 @@ def open_database(
     refresh: bool = False,
     progress: bool = True,
 ) -> Database:
-    """Connect with what the options declare.
+    """Connect with what the options declare; ``keys`` is the file, or what :func:`read_declarations` read.
 
     Raises:
         AdapterError: If the source or the declaration file cannot be read.
@@ -129,27 +128,30 @@ def open_statements(
         return _split(graph.statements(form), split, seed)
 
 
-def read_task(path: Path) -> EntityTask:
-    """An :class:`~relgraph.tasks.EntityTask` from a TOML or JSON file with its arguments.
+def read_task(path: Path) -> Callable[[Database], Task]:
+    """The task of a TOML or JSON file with the arguments of a task, or of one of its forms.
+
+    ``task`` says which: ``"entity"`` (default), ``"link"`` or ``"column"``; with ``form``, such as ``"count"`` or
+    ``"next"``, the file has the arguments of that form instead of SQL.
+
+    Returns:
+        What makes the task for a database.
 
     Raises:
         AdapterError: If the file cannot be read.
         ProtocolError: If an argument is missing, unknown or makes no sense.
     """
-    from relgraph.tasks import EntityTask
+    from relgraph.tasks.from_dict import task_maker
 
-    values = _read_mapping(path, "a task")
-    parameters = inspect.signature(EntityTask).parameters
-    needed = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
-    missing = [name for name in needed if name not in values]
-    unknown = [name for name in values if name not in parameters]
-    if missing or unknown:
-        faults = [f"lacks {', '.join(missing)}"] if missing else []
-        faults += [f"has the unknown {', '.join(unknown)}"] if unknown else []
-        raise ProtocolError(f"the task in {path} {' and '.join(faults)}; a task has {', '.join(parameters)}")
     # a TOML date without a time of day is no datetime
-    plain: dict[str, Any] = {n: v.isoformat() if type(v) is datetime.date else v for n, v in values.items()}
-    return EntityTask(**plain)
+    values = {n: v.isoformat() if type(v) is datetime.date else v for n, v in _read_mapping(path, "a task").items()}
+    if values.get("task") == "node":
+        raise ProtocolError(f"{path}: a task about nodes brings its labels and cannot come from a file")
+    try:
+        return task_maker(values)
+    except ProtocolError as error:
+        message = str(error)
+    raise ProtocolError(f"{path}: {message}")
 
 
 def _split(
@@ -168,8 +170,19 @@ def _split(
     return parts
 
 
-def _declarations(path: Path | None) -> dict[str, dict[str, Any]]:
-    found = {} if path is None else _read_mapping(path, "declarations")
+def read_declarations(path: Path | Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a file of --keys holds, as it stands there; what was read before passes.
+
+    Raises:
+        AdapterError: If the file cannot be read.
+    """
+    if path is None:
+        return {}
+    return _read_mapping(path, "declarations") if isinstance(path, Path) else dict(path)
+
+
+def _declarations(path: Path | Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    found = read_declarations(path)
     unknown = [name for name in found if name not in _SECTIONS or not isinstance(found[name], dict)]
     if unknown:
         raise SchemaError(

@@ -15,7 +15,7 @@ from relgraph.cli.options import AsJson, Keys, Quiet, Refresh, Schemas, Snapshot
 from relgraph.cli.output import guarded, log, show_document, show_pairs
 from relgraph.cli.places import require_folder
 from relgraph.cli.runs import write_run
-from relgraph.cli.sources import is_graph, is_statements, open_database, open_statements, read_task
+from relgraph.cli.sources import is_graph, is_statements, open_database, open_statements, read_declarations, read_task
 from relgraph.errors import ProtocolError
 
 __all__ = ["train"]
@@ -105,7 +105,8 @@ def train(
     or a database. The same command again goes on where a stopped one was.
 
     A task file has the arguments of `relgraph.EntityTask`: entity_table, sql, horizon, kind and, if the
-    quantiles of the data will not do, val_time and test_time.
+    quantiles of the data will not do, val_time and test_time. Instead of sql and kind it may name a form, such as
+    form = "count" with of = "orders"; task = "link" or "column" makes a LinkTask or ColumnTask.
 
     **Examples**
 
@@ -199,10 +200,10 @@ def _train_rows(
     if is_graph(source) or (is_statements(source) and not Path(source).is_dir()):
         raise ProtocolError(f"--task needs a database, whose SQL gives the labels; {source} is none")
     progress = database["progress"]
-    task = read_task(task_file)
+    make_task = read_task(task_file)
     with open_database(source, **database) as db:
-        task = task.with_times(db, progress=progress)
-        graph = build_graph(db, fit_until=task.val_time, progress=progress)
+        task = make_task(db).with_times(db, progress=progress)
+        graph = build_graph(db, fit_until=task.val_time, hide=task.hidden, progress=progress)
         predictor = fit(db, graph, task, **options)
         splits = {}
         for split in ("val", "test"):
@@ -215,7 +216,10 @@ def _train_rows(
     predictor.save(out / "model")
     report: dict[str, Any] = {"kind": "rows", "source": name, "table": task.entity_table, "metric": task.metric}
     report |= {"rows": {split: len(seeds) for split, seeds in splits.items()}, **_summary(predictor.history)}
-    meta = {**report, "task": task.to_dict(), "history": asdict(predictor.history)}
+    # what predict --source connects with
+    connect = {name: database[name] for name in ("times", "tables", "schemas", "views")}
+    connect["keys"] = read_declarations(database["keys"])
+    meta = {**report, "task": task.to_dict(), "history": asdict(predictor.history), "connect": connect}
     write_run(out, "rows", meta, splits)
     return report
 

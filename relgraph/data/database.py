@@ -16,7 +16,7 @@ from relgraph.data.relations import ROWS, View
 from relgraph.data.schema import Schema
 from relgraph.data.select import readable, run_select
 from relgraph.data.source import TableSource
-from relgraph.data.sql import literal, quote, quote_all
+from relgraph.data.sql import literal, quote
 from relgraph.errors import AdapterError, SchemaError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Database"]
 
 _CUTS = "relgraph_cuts"
+_OWN = "relgraph_own"  # what a table is called where rows of it are chosen
 
 
 class Database:
@@ -254,18 +255,7 @@ class Database:
         if visible is not None:
             row = f"row_number() OVER (ORDER BY {row}) - 1"
         terms = ", ".join([*map(quote, wanted), f'{row} AS "__row"'])
-        return f"SELECT {terms} FROM {base}" + ("" if visible is None else f" WHERE {visible}")
-
-    def hidden(self, table: str, columns: Sequence[str]) -> str | None:
-        """SQL of a SELECT with columns of the rows that this cut hides; None where it hides none, or is no cut.
-
-        Args:
-            table: The table.
-            columns: Which columns.
-        """
-        if table not in self._visible:
-            return None
-        return f"SELECT {quote_all(columns)} FROM {self._home}.{quote(table)} WHERE NOT ({self._visible[table]})"
+        return f"SELECT {terms} FROM {base} {_OWN}" + ("" if visible is None else f" WHERE {visible}")
 
     def time_sql(self, table: str) -> str:
         """SQL over a table's columns that gives its time as BIGINT microseconds, NULL where a row has none.
@@ -291,9 +281,9 @@ class Database:
     def upto(self, time: int | str | datetime) -> Database:
         """The same database as it was known at a moment.
 
-        Tables with a time column lose the rows that are later; rows at that moment, rows without a time and tables
-        without a time column stay; a graph that is built of it still shows no line of an invoice that is left out.
-        Nothing is copied, and this database does not change.
+        Tables lose the rows that are later; those without a time column lose the rows that refer to a later one, the
+        lines of a later invoice. Rows at that moment and rows without a time stay. Nothing is copied, and this database
+        does not change.
 
         Args:
             time: Inclusive; int means microseconds since 1970-01-01 UTC, text is ISO 8601.
@@ -305,6 +295,7 @@ class Database:
             SchemaError: If ``time`` or a time column cannot be read as a time.
             AdapterError: If a table cannot be read.
         """
+        from relgraph.data.known import known_sql
         from relgraph.data.time import format_time, to_moment
 
         limit = to_moment(time, "upto")
@@ -314,11 +305,13 @@ class Database:
         place = self._empty_schema(cursor)
         visible = {}
         for table in self.schema:
-            base = f"{self._home}.{quote(table.name)}"
-            if table.time_column is not None:
-                visible[table.name] = f"coalesce({self.time_sql(table.name)} <= {limit}, TRUE)"
-            shown = visible.get(table.name, "TRUE")
-            cursor.execute(f"CREATE VIEW {place}.{quote(table.name)} AS SELECT * FROM {base} WHERE {shown}")
+            known = known_sql(self, table.name, _OWN, home=f"{self._home}.")
+            where = ""
+            if known is not None:
+                visible[table.name] = f"{known} <= {limit}"
+                where = f" WHERE {visible[table.name]}"
+            base = f"{self._home}.{quote(table.name)} {_OWN}"
+            cursor.execute(f"CREATE VIEW {place}.{quote(table.name)} AS SELECT * FROM {base}{where}")
         cursor.execute(f"SET search_path = {literal(place)}")
         name = f"{self.name} up to {format_time(limit)}"
         cut = Database(cursor, self.schema, name, self.notes, views=self._views, unchanged=self._unchanged)

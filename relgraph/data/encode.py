@@ -13,7 +13,7 @@ from torch import Tensor
 
 from relgraph.data.arrays import Arrays
 from relgraph.data.columns import ENCODED, ColumnMeaning
-from relgraph.data.encode_lists import encode_embeddings, encode_lists
+from relgraph.data.encode_lists import encode_embeddings, encode_lists, enter_codes
 from relgraph.data.encode_text import encode_texts
 from relgraph.data.features import Features
 from relgraph.data.narrow import Source, narrowed
@@ -41,6 +41,7 @@ def encode_columns(
     arrays: Arrays | None = None,
     text: TextEncoder = DEFAULT_TEXT,
     progress: bool = False,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Features | None:
     """The feature columns as tensors.
 
@@ -53,6 +54,8 @@ def encode_columns(
         arrays: Where the tensors lie; memory by default.
         text: What encodes text.
         progress: Show on stderr how far the encoding of text is.
+        given: Statistics of these columns that were fitted elsewhere and hold here; values of categorical columns are
+            then compared as text.
 
     Returns:
         The features, or ``None`` when no column becomes one.
@@ -62,9 +65,13 @@ def encode_columns(
     used = {kind: columns for kind, columns in used.items() if columns}
     if not used:
         return None
-    tables = _count_categories(connection, fitted, used.get(SemanticType.CATEGORICAL, []))
+    categorical = used.get(SemanticType.CATEGORICAL, [])
+    if given is None:
+        tables = _count_categories(connection, fitted, categorical)
+    else:
+        tables = {m.name: _enter_categories(connection, i, given[m.name]) for i, m in enumerate(categorical)}
     try:
-        stats = _column_stats(connection, fitted, used, tables, num_rows)
+        stats = _column_stats(connection, fitted, used, tables, num_rows) if given is None else dict(given)
         encoders: dict[SemanticType, Callable[[Tensor, int, ColumnMeaning], _Column]] = {
             SemanticType.NUMERICAL: _number_column,
             SemanticType.CATEGORICAL: lambda out, i, meaning: _category_column(out, i, meaning, tables[meaning.name]),
@@ -90,11 +97,11 @@ def encode_columns(
     found: tuple[Tensor | Ragged, dict[str, dict[str, Any]]]
     for kind in (kind for kind in used if kind not in tensors):
         if kind is SemanticType.MULTICATEGORICAL:
-            found = encode_lists(connection, numbered, fitted, used[kind], num_rows)
+            found = encode_lists(connection, numbered, fitted, used[kind], num_rows, given)
         elif kind is SemanticType.EMBEDDING:
-            found = encode_embeddings(connection, numbered, fitted, used[kind], num_rows, arrays)
+            found = encode_embeddings(connection, numbered, fitted, used[kind], num_rows, arrays, given)
         else:
-            found = encode_texts(connection, numbered, used[kind], text, num_rows, arrays, progress)
+            found = encode_texts(connection, numbered, used[kind], text, num_rows, arrays, progress, given)
         values[kind] = found[0]
         stats |= found[1]
     names = {kind: tuple(meaning.name for meaning in columns) for kind, columns in used.items()}
@@ -176,6 +183,12 @@ def _count_categories(
         )
         tables[meaning.name] = table
     return tables
+
+
+def _enter_categories(connection: duckdb.DuckDBPyConnection, place: int, stats: Mapping[str, Any]) -> str:
+    """The same table from categories that were found before, as text."""
+    enter_codes(connection, f"__relgraph_categories_{place}", stats["categories"])
+    return f"temp.main.__relgraph_categories_{place}"
 
 
 def _timestamp_stats(

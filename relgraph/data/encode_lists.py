@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from relgraph.data.stream import numbers, stream
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["encode_embeddings", "encode_lists"]
+__all__ = ["encode_embeddings", "encode_lists", "enter_codes"]
 
 _PARTS = "temp.main.__relgraph_parts"
 _LISTS = "temp.main.__relgraph_lists"
@@ -34,6 +34,7 @@ def encode_embeddings(
     columns: Sequence[ColumnMeaning],
     num_rows: int,
     arrays: Arrays,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Tensor, dict[str, dict[str, Any]]]:
     """Encode columns of lists of numbers.
 
@@ -44,13 +45,17 @@ def encode_embeddings(
         columns: The columns.
         num_rows: Rows of the table.
         arrays: Where the result lies.
+        given: Their statistics, where these are not to be fitted.
 
     Returns:
         float32 ``[num_rows, total width]``, the columns side by side; NaN for NULL, for a list of another length than
         the fitted one, and for an element that is NULL or infinite as float32. And per column ``emb_dim`` and
         ``scale``, the root of the mean square of the fitted numbers.
     """
-    stats = {m.name: _embedding_stats(connection, narrowed(fitted, [m.name]), m) for m in columns}
+    if given is None:
+        stats = {m.name: _embedding_stats(connection, narrowed(fitted, [m.name]), m) for m in columns}
+    else:
+        stats = {m.name: dict(given[m.name]) for m in columns}
     widths = [stats[meaning.name]["emb_dim"] for meaning in columns]
     out = arrays.full((num_rows, sum(widths)), float("nan"), torch.float32)
     ends = np.cumsum([0, *widths])
@@ -83,6 +88,7 @@ def encode_lists(
     fitted: Source,
     columns: Sequence[ColumnMeaning],
     num_rows: int,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Ragged, dict[str, dict[str, Any]]]:
     """Encode columns of lists of parts.
 
@@ -92,6 +98,7 @@ def encode_lists(
         fitted: The rows that statistics may see.
         columns: The columns.
         num_rows: Rows of the table.
+        given: Their statistics, where these are not to be fitted.
 
     Returns:
         The codes of each row, different and ascending. NULL, an empty list and a list of parts that are no category
@@ -101,18 +108,39 @@ def encode_lists(
     """
     stats, cells = {}, []
     for meaning in columns:
-        seen = narrowed(fitted, [meaning.name])
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE __relgraph_parts AS "
-            "SELECT value, n, row_number() OVER (ORDER BY n DESC, value) - 1 AS code FROM "
-            f"(SELECT value, count(*) AS n FROM (SELECT unnest({meaning.sql}) AS value FROM {seen}) GROUP BY value) "
-            f"ORDER BY n DESC, value LIMIT {MAX_CATEGORIES}"
-        )
-        found = connection.execute(f"SELECT value, n FROM {_PARTS} ORDER BY code").fetchall()
-        stats[meaning.name] = {"categories": [row[0] for row in found], "counts": [row[1] for row in found]}
+        if given is None:
+            stats[meaning.name] = _count_parts(connection, narrowed(fitted, [meaning.name]), meaning)
+        else:
+            stats[meaning.name] = dict(given[meaning.name])
+            enter_codes(connection, "__relgraph_parts", stats[meaning.name]["categories"])
+        found = stats[meaning.name]["categories"]
         cells.append(_codes(connection, narrowed(numbered, [meaning.name]), meaning, len(found), num_rows))
         connection.execute(f"DROP TABLE {_PARTS}")
     return Ragged.from_columns(num_rows, cells), stats
+
+
+def _count_parts(connection: duckdb.DuckDBPyConnection, seen: str, meaning: ColumnMeaning) -> dict[str, Any]:
+    """Statistics of a column of lists; makes the table of its codes."""
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE __relgraph_parts AS "
+        "SELECT value, n, row_number() OVER (ORDER BY n DESC, value) - 1 AS code FROM "
+        f"(SELECT value, count(*) AS n FROM (SELECT unnest({meaning.sql}) AS value FROM {seen}) GROUP BY value) "
+        f"ORDER BY n DESC, value LIMIT {MAX_CATEGORIES}"
+    )
+    found = connection.execute(f"SELECT value, n FROM {_PARTS} ORDER BY code").fetchall()
+    return {"categories": [row[0] for row in found], "counts": [row[1] for row in found]}
+
+
+def enter_codes(connection: duckdb.DuckDBPyConnection, table: str, values: Sequence[str]) -> None:
+    """Make a temporary table with ``value`` and its ``code``, the place of each text in ``values``."""
+    import pyarrow
+
+    codes = pyarrow.table({"value": pyarrow.array(values, pyarrow.string()), "code": range(len(values))})
+    connection.register("__relgraph_given", codes)
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT value, code FROM __relgraph_given")
+    finally:
+        connection.unregister("__relgraph_given")
 
 
 def _codes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def encode_texts(
     num_rows: int,
     arrays: Arrays,
     progress: bool = False,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Tensor, dict[str, dict[str, Any]]]:
     """Encode columns of text.
 
@@ -46,6 +47,7 @@ def encode_texts(
         num_rows: Rows of the table.
         arrays: Where the result lies. Besides it 16 bytes per row are used for a moment.
         progress: Show progress on stderr.
+        given: Their statistics, if they were encoded before.
 
     Returns:
         float32 ``[num_rows, total width]``, the columns side by side and zeros for NULL: 4 bytes per row, column and
@@ -56,6 +58,9 @@ def encode_texts(
     """
     out: Tensor | None = None
     width = 0
+    if given is not None:
+        width = int(given[columns[0].name]["emb_dim"])
+        out = arrays.full((num_rows, width * len(columns)), 0.0, torch.float32)
     for i, meaning in enumerate(columns):
         order, bounds = _sort_rows(connection, narrowed(numbered, [meaning.name]), meaning, num_rows)
         blocks = _blocks(connection, len(bounds) - 1)

@@ -147,7 +147,7 @@ class Features:
 
     def select(self, index: Tensor) -> Features:
         """The rows ``index`` (int64 ``[n]``), in that order."""
-        values = {kind: value[index] for kind, value in self.values.items()}
+        values = {k: v[index] if isinstance(v, Ragged) else v.index_select(0, index) for k, v in self.values.items()}
         return Features(index.numel(), values, self.names, self.stats)
 
     @staticmethod

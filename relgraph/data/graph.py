@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
@@ -275,6 +275,13 @@ class HeteroGraph:
 
         return to_data(self)
 
+    @classmethod
+    def from_data(cls, data: Data) -> HeteroGraph:
+        """A graph of one node type, ``node``, from a homogeneous PyG ``Data``."""
+        from relgraph.data.pyg import from_data
+
+        return from_data(data)
+
     def to_networkx(self) -> networkx.MultiDiGraph:
         """A NetworkX multigraph; nodes are ``(type, key)``, edges are keyed by relation."""
         from relgraph.data.networkx import to_networkx
@@ -282,11 +289,16 @@ class HeteroGraph:
         return to_networkx(self)
 
     @classmethod
-    def from_networkx(cls, graph: networkx.Graph) -> HeteroGraph:
-        """The inverse of :meth:`to_networkx`; also takes plain NetworkX graphs."""
+    def from_networkx(cls, graph: networkx.Graph, columns: Sequence[str] = ()) -> HeteroGraph:
+        """The inverse of :meth:`to_networkx`; also takes plain NetworkX graphs.
+
+        Args:
+            graph: The NetworkX graph.
+            columns: Node attributes that become features; not the one to predict.
+        """
         from relgraph.data.networkx import from_networkx
 
-        return from_networkx(graph)
+        return from_networkx(graph, columns)
 
     def statements(
         self,

@@ -116,7 +116,10 @@ class Keys:
         try:
             return torch.tensor([self._index[key] for key in keys], dtype=torch.int64)
         except KeyError as error:
-            raise SchemaError(f"there is no row with {'+'.join(self.names)} = {error.args[0]!r}") from None
+            kinds = ["a whole number" if isinstance(column, Tensor) else "text" for column in self.columns]
+            raise SchemaError(
+                f"there is no row with {'+'.join(self.names)} = {error.args[0]!r}; a key is {' + '.join(kinds)}"
+            ) from None
         except TypeError:
             odd = next(key for key in keys if not isinstance(key, Hashable))
             raise SchemaError(

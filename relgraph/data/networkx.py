@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import networkx
@@ -10,6 +10,7 @@ import torch
 
 from relgraph.data.graph import EdgeStore, EdgeType, HeteroGraph, NodeStore
 from relgraph.data.keys import Keys, TextColumn
+from relgraph.data.plain_columns import features_of
 from relgraph.data.statements import Qualifiers
 from relgraph.data.time import to_microseconds
 from relgraph.errors import SchemaError
@@ -65,15 +66,21 @@ def _add_edges(
         out.add_edge(names[first + a], names[second + b], **attributes)
 
 
-def from_networkx(graph: networkx.Graph) -> HeteroGraph:
+def from_networkx(graph: networkx.Graph, columns: Sequence[str] = ()) -> HeteroGraph:
     """A graph from NetworkX, ours or any other.
 
     Node attributes ``node_type`` (default ``"node"``) and ``time``, edge attributes ``relation`` (default ``"edge"``),
     ``time`` and ``qualifiers`` are read; times may be of any usual kind. An undirected edge is stored once. Node
     names become keys: numbers, text, or tuples of them; anything else by its ``str``.
 
+    Args:
+        graph: The NetworkX graph.
+        columns: Node attributes that become features, see :func:`relgraph.data.plain_columns.features_of`; a node type
+            takes those that some node of it has.
+
     Raises:
-        SchemaError: If it is no graph, a time is no time, or qualifiers are no pairs or name no node.
+        SchemaError: If it is no graph, a time is no time, a column is in no node or cannot be read, or qualifiers are
+            no pairs or name no node.
     """
     if not isinstance(graph, networkx.Graph):
         raise SchemaError(f"expected a NetworkX graph, got a {type(graph).__name__}")
@@ -85,7 +92,8 @@ def from_networkx(graph: networkx.Graph) -> HeteroGraph:
         group = members.setdefault(node_type, [])
         place[name] = (node_type, len(group))
         group.append(name)
-    nodes = {kind: _node_store(graph, kind, names, ours) for kind, names in members.items()}
+    _require_columns(graph, columns)
+    nodes = {kind: _node_store(graph, kind, names, ours, columns) for kind, names in members.items()}
     offsets, total = {}, 0
     for kind, names in members.items():
         offsets[kind] = total
@@ -118,21 +126,33 @@ def _are_pairs(value: object) -> bool:
     return all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value)
 
 
-def _node_store(graph: networkx.Graph, kind: str, names: list[Any], ours: dict[str, Any]) -> NodeStore:
+def _require_columns(graph: networkx.Graph, columns: Sequence[str]) -> None:
+    having = {name for _, attributes in graph.nodes(data=True) for name in attributes}
+    missing = [name for name in columns if name not in having]
+    if missing:
+        raise SchemaError(f"columns: no node has the attribute {missing[0]!r}; attributes: {sorted(map(str, having))}")
+
+
+def _node_store(
+    graph: networkx.Graph, kind: str, names: list[Any], ours: dict[str, Any], columns: Sequence[str]
+) -> NodeStore:
     key_names = ours.get("node_types", {}).get(kind, ("key",))
     values = [name[1] for name in names] if ours else names
     times = [graph.nodes[name].get("time") for name in names]
     time = _times(times, kind in ours.get("timed", ()))
+    given = {c: [graph.nodes[name].get(c) for name in names] for c in columns}
+    features = features_of({c: found for c, found in given.items() if any(v is not None for v in found)})
     if key_names is None:
-        return NodeStore(len(names), None, time)
+        return NodeStore(len(names), None, time, features)
     width = len(key_names)
     if width == 1 and values and all(isinstance(v, tuple) and len(v) == len(values[0]) for v in values):
         width = len(values[0])
         key_names = tuple(f"key_{i}" for i in range(width))
     if width == 1 and len(set(map(str, values))) < len(values):
         raise SchemaError(f"two nodes of type {kind!r} have the same key as text, such as 1 and '1'; relabel them")
-    columns = [values] if width == 1 else [list(c) for c in zip(*values, strict=True)] or [[] for _ in key_names]
-    return NodeStore(len(names), Keys(tuple(key_names), tuple(_key_column(c) for c in columns)), time)
+    parts = [values] if width == 1 else [list(c) for c in zip(*values, strict=True)] or [[] for _ in key_names]
+    keys = Keys(tuple(key_names), tuple(_key_column(part) for part in parts))
+    return NodeStore(len(names), keys, time, features)
 
 
 def _key_column(values: list[Any]) -> torch.Tensor | TextColumn:

@@ -16,7 +16,7 @@ from relgraph.data.schema import SemanticType
 from relgraph.data.statements import Qualifiers
 from relgraph.errors import SchemaError
 
-__all__ = ["from_hetero_data", "to_data", "to_hetero_data"]
+__all__ = ["from_data", "from_hetero_data", "to_data", "to_hetero_data"]
 
 _REVERSE = "rev_"
 
@@ -144,6 +144,57 @@ def _note_left_out(left_out: dict[str, list[str]], where: str, store: Any, known
     rest = sorted(set(store.keys()) - known)
     if rest:
         left_out[where] = rest
+
+
+def from_data(data: Data) -> HeteroGraph:
+    """A graph of one node type, ``node``, from a homogeneous ``Data``, ours or somebody else's.
+
+    ``x`` becomes one vector per node, the column ``x``; ``edge_type`` (numbers, named by ``edge_types`` where that is
+    there) one edge type per number, else there is one, ``edge``. Of two edges that are each other's reverse, as
+    undirected graphs hold them, both stay. Other attributes are left out and named in ``graph.report["left_out"]``.
+
+    Raises:
+        SchemaError: If there are no edges, no number of nodes, or times are not int64.
+    """
+    if not isinstance(data, Data):
+        raise SchemaError(f"expected a torch_geometric.data.Data, got a {type(data).__name__}")
+    if data.num_nodes is None or data.get("edge_index") is None:
+        raise SchemaError("the graph needs an edge_index and num_nodes (or x)")
+    for name in ("time", "edge_time"):
+        if data.get(name) is not None and data[name].dtype != torch.int64:
+            raise SchemaError(f"{name}: expected int64 microseconds, got {data[name].dtype}")
+    features = None
+    if data.get("tf") is not None:
+        features = Features.from_tensor_frame(data.tf, data.get("col_stats"))
+    elif isinstance(data.get("x"), Tensor):
+        features = _vector_features(data.x)
+    key = data.get("key")
+    node = NodeStore(int(data.num_nodes), key if isinstance(key, Keys) else None, data.get("time"), features)
+    kinds, edges = data.get("edge_type"), {}
+    count = 1 if kinds is None else int(kinds.max()) + 1 if kinds.numel() else 0
+    names = list(data.get("edge_types") or (["edge"] if kinds is None else [f"edge_{i}" for i in range(count)]))
+    if len(names) < count:
+        raise SchemaError(f"edge_types: expected {count} names, one per number in edge_type, got {len(names)}")
+    time, qualifiers = data.get("edge_time"), data.get("qualifiers")
+    for number, name in enumerate(names):
+        chosen = slice(None) if kinds is None else torch.nonzero(kinds == number).squeeze(1)
+        pairs = None
+        if isinstance(qualifiers, Qualifiers):
+            pairs = qualifiers if isinstance(chosen, slice) else qualifiers.select(chosen)
+        edges[("node", name, "node")] = EdgeStore(
+            data.edge_index[:, chosen], None if time is None else time[chosen], pairs
+        )
+    left_out: dict[str, list[str]] = {}
+    taken = {"num_nodes", "x", "tf", "col_stats", "time", "key", "edge_index", "edge_type", "edge_types", "edge_time"}
+    _note_left_out(left_out, "node", data, taken | {"qualifiers"})
+    return HeteroGraph({"node": node}, edges, report={"left_out": left_out})
+
+
+def _vector_features(x: Tensor) -> Features:
+    x = x.reshape(x.size(0), -1).to(torch.float32)
+    scale = float(x.square().mean().sqrt()) if x.numel() else 0.0
+    names, stats = {SemanticType.EMBEDDING: ("x",)}, {"x": {"emb_dim": x.size(1), "scale": scale}}
+    return Features(x.size(0), {SemanticType.EMBEDDING: x}, names, stats)
 
 
 def to_data(graph: HeteroGraph) -> Data:

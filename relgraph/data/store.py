@@ -17,13 +17,18 @@ from relgraph.data.schema import Schema, SemanticType
 from relgraph.data.statements import Qualifiers
 from relgraph.errors import AdapterError
 
-__all__ = ["load_graph", "save_graph"]
+__all__ = ["load_graph", "pack_graph", "save_graph", "unpack_graph"]
 
 _KIND = "graph"
 
 
 def save_graph(graph: HeteroGraph, path: Path) -> Path:
     """Write a graph into a folder; what was there before stays whole until the new content is."""
+    return write_folder(path, _KIND, *pack_graph(graph))
+
+
+def pack_graph(graph: HeteroGraph) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A graph as JSON values and named tensors, as :func:`~relgraph.data.folder.write_folder` takes them."""
     tensors: dict[str, Tensor] = {}
     meta = {
         "nodes": [_pack_node(f"n{i}", n, s, tensors) for i, (n, s) in enumerate(graph.nodes.items())],
@@ -34,7 +39,7 @@ def save_graph(graph: HeteroGraph, path: Path) -> Path:
         "num_main_entities": graph.num_main_entities,
         "report": dict(graph.report),
     }
-    return write_folder(path, _KIND, meta, tensors)
+    return meta, tensors
 
 
 def load_graph(path: Path) -> HeteroGraph:
@@ -45,12 +50,13 @@ def load_graph(path: Path) -> HeteroGraph:
     """
     meta, tensors = read_folder(path, _KIND)
     try:
-        return _unpack(meta, tensors)
+        return unpack_graph(meta, tensors)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise AdapterError(f"{path} is damaged: graph.json does not fit ({error!r}); save the graph again") from error
 
 
-def _unpack(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HeteroGraph:
+def unpack_graph(meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HeteroGraph:
+    """The inverse of :func:`pack_graph`."""
     nodes = {entry["name"]: _unpack_node(f"n{i}", entry, tensors) for i, entry in enumerate(meta["nodes"])}
     edges = {tuple(entry["name"]): _unpack_edge(f"e{i}", tensors) for i, entry in enumerate(meta["edges"])}
     return HeteroGraph(

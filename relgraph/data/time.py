@@ -177,7 +177,7 @@ def to_microseconds(values: Any, unit: str | None = None) -> Tensor:
         )
         if not dtype:
             return torch.empty(0, dtype=torch.int64)
-        sql = time_expression(connection, "given", "value", dtype, "the given times", unit)
+        sql = time_expression(connection, "given", "value", dtype, "the time that was given", unit)
         out = connection.execute(f"SELECT coalesce({sql}, {UNKNOWN}) AS t FROM given ORDER BY row").fetchnumpy()["t"]
     time = torch.from_numpy(np.array(out, dtype=np.int64))
     return time[0] if single else time

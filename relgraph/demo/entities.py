@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
+from relgraph.baselines.bench import Bench
+from relgraph.baselines.boosting import SEARCH, booster_name
+from relgraph.baselines.entity import boosted, constant
 from relgraph.data.database import Database
 from relgraph.data.graph import HeteroGraph
 from relgraph.data.time import format_time
-from relgraph.demo.baseline import Matrix, booster_name, boosting, constant, history_features, row_features
 from relgraph.tasks import EntityTask, Seeds, Split
 from relgraph.training import History
 from relgraph.training.entity import fit
 
 __all__ = ["EntityOutcome", "predict_entities"]
-
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,11 @@ def predict_entities(
     Returns:
         The metrics of each model on the test split, and the highest predictions of the GNN with the best validation.
     """
-    seeds = {split: task.seeds(db, split) for split in SPLITS}
+    # one hop and one configuration: what a person would try first
+    bench = Bench(db, graph, task, {"aggregates": {"hops": 1}, "boosting": {"search": SEARCH[:1]}})
+    seeds: dict[Split, Seeds] = bench.seeds
     test = seeds["test"]
-    guess = constant(task.kind, seeds["train"].label, len(test))
-    scores = [("constant", task.metrics(test.label, torch.from_numpy(guess)))]
-    scores += _boosted(graph, task, seeds, seed)
+    scores = [("constant", bench.metrics("test", constant(bench, seed)["test"])), *_boosted(bench, seed)]
     found: dict[str, Tensor] = {}
     histories: dict[str, History] = {}
     for fan_out in fan_outs:
@@ -132,26 +130,12 @@ def _or_worst(value: float | None, sign: int) -> float:
     return -sign * float("inf") if value is None else value
 
 
-def _boosted(
-    graph: HeteroGraph, task: EntityTask, seeds: dict[Split, Seeds], seed: int
-) -> list[tuple[str, dict[str, float]]]:
-    """Gradient boosting on the own row, then with the own history."""
-    rows: dict[Split, Matrix] = {}
-    histories: dict[Split, Matrix] = {}
-    categorical: list[int] = []
-    for split, part in seeds.items():
-        # in the frozen regime a test row sees nothing later than the moment the test began
-        moment = part.moments if task.until is None else part.moments.clamp(max=task.until)
-        rows[split], categorical = row_features(graph, task.entity_table, part.node, moment)
-        histories[split] = np.concatenate(
-            [rows[split], history_features(graph, task.entity_table, part.node, moment)], axis=1
-        )
-    label: dict[Split, Matrix] = {split: part.label.double().numpy() for split, part in seeds.items()}
+def _boosted(bench: Bench, seed: int) -> list[tuple[str, dict[str, float]]]:
+    """Gradient boosting on the own row, then with what refers to it."""
     out = []
-    for what, features in (("own row", rows), ("own row and history", histories)):
-        data = {split: (features[split], label[split]) for split in SPLITS}
-        found = torch.from_numpy(boosting(task.kind, data, categorical, seed))
-        out.append((f"{booster_name()}, {what}", task.metrics(seeds["test"].label, found)))
+    for what, sources in (("own row", ("row",)), ("own row and history", ("row", "aggregates"))):
+        found = boosted(bench, seed, sources=sources, name=what)
+        out.append((f"{booster_name()}, {what}", bench.metrics("test", found["test"])))
     return out
 
 

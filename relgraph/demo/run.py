@@ -159,7 +159,7 @@ def run_demo(
         with step(3, "turn it into a graph and save it"):
             # names of the shop's products and cities are all its text: vectors of them would only tell rows apart
             text = None if source is None else DEFAULT_TEXT
-            graph = build_graph(db, fit_until=task.val_time, text=text, progress=progress)
+            graph = build_graph(db, fit_until=task.val_time, hide=task.hidden, text=text, progress=progress)
             graph.save(folder / "graph")
         budget: dict[str, Any] = {"max_seconds": max_seconds, "seed": seed, "progress": progress}
         with step(4, f"learn to predict rows of {task.entity_table}"):

@@ -117,7 +117,7 @@ def _entities(entities: EntityOutcome) -> Section:
         [
             paragraph(
                 f"Seeds and labels are one SQL query, asked at several moments. Training labels end by "
-                f"{format_time(task.val_time)}, the test begins {format_time(task.test_time)}; "
+                f"{format_time(task.moments[0])}, the test begins {format_time(task.moments[1])}; "
                 "nothing later than its own moment is seen for any row."
             ),
             preformatted(task.sql.strip()),

@@ -11,12 +11,22 @@ if TYPE_CHECKING:
     from relgraph.nn.encoders import RelativeTimeEncoder as RelativeTimeEncoder
     from relgraph.nn.encoders import TableEncoder as TableEncoder
     from relgraph.nn.entity_model import EntityModel as EntityModel
+    from relgraph.nn.gat import HeteroGAT as HeteroGAT
+    from relgraph.nn.gnns import GNNS as GNNS
+    from relgraph.nn.hgt import HeteroAttention as HeteroAttention
+    from relgraph.nn.link_model import LinkModel as LinkModel
+    from relgraph.nn.relgnn import RelGNN as RelGNN
     from relgraph.nn.sage import HeteroGraphSAGE as HeteroGraphSAGE
 
 _HOMES = {
     "EntityModel": "relgraph.nn.entity_model",
+    "GNNS": "relgraph.nn.gnns",
+    "HeteroAttention": "relgraph.nn.hgt",
     "HeteroEncoder": "relgraph.nn.encoders",
+    "HeteroGAT": "relgraph.nn.gat",
     "HeteroGraphSAGE": "relgraph.nn.sage",
+    "LinkModel": "relgraph.nn.link_model",
+    "RelGNN": "relgraph.nn.relgnn",
     "RelativeTimeEncoder": "relgraph.nn.encoders",
     "TableEncoder": "relgraph.nn.encoders",
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from torch_frame import stype
 from torch_frame.data.stats import StatType
 from torch_frame.nn import (
@@ -15,6 +17,7 @@ from torch_frame.nn import (
     LinearEncoder,
     MultiCategoricalEmbeddingEncoder,
     ResNet,
+    StypeWiseFeatureEncoder,
     TimestampEncoder,
 )
 
@@ -25,7 +28,7 @@ from relgraph.data.schema import SemanticType
 from relgraph.data.tensor_frames import frame_names, to_tensor_frame
 from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.errors import ShapeError
-from relgraph.nn.fused import run_resnet
+from relgraph.nn.fused import run_resnet, sum_columns
 
 __all__ = ["HeteroEncoder", "RelativeTimeEncoder", "TableEncoder", "days_between"]
 
@@ -45,8 +48,8 @@ class TableEncoder(nn.Module):
     Args:
         features: The table's features, for their columns and statistics; ``None`` for a table without.
         channels: Width of the result and of the network.
-        num_layers: Residual blocks.
-        dropout: Inside the blocks.
+        num_layers: Residual blocks; 0 makes one linear layer and a ReLU, for plain graphs with few labels.
+        dropout: Inside the blocks; without blocks, of the numbers and embeddings that come in, and before the result.
     """
 
     _categories: Tensor
@@ -88,13 +91,18 @@ class TableEncoder(nn.Module):
             stype.embedding: LinearEmbeddingEncoder(),
         }
         columns = frame_names(self.names)
+        chosen = {kind: encoders[kind] for kind in columns}
+        self.dropout, self.num_layers = dropout, num_layers
+        if num_layers == 0:
+            self.network: Any = StypeWiseFeatureEncoder(channels, stats, columns, chosen)
+            return
         self.network = ResNet(
             channels=channels,
             out_channels=channels,
             num_layers=num_layers,
             col_stats=stats,
             col_names_dict=columns,
-            stype_encoder_dict={kind: encoders[kind] for kind in columns},
+            stype_encoder_dict=chosen,
             normalization="layer_norm",
             dropout_prob=dropout,
         )
@@ -122,7 +130,19 @@ class TableEncoder(nn.Module):
             raise ShapeError(f"features: expected columns {self.names}, got {given}")
         device = self._years.device
         values = {kind: self._clean(kind, features.values[kind].to(device)) for kind in self.names}
-        return run_resnet(self.network, to_tensor_frame(values, self.names, self._widths, num_rows))
+        frame = to_tensor_frame(values, self.names, self._widths, num_rows)
+        if self.num_layers:
+            return run_resnet(self.network, frame)
+        for kind in (stype.numerical, stype.embedding):
+            if kind in frame.feat_dict and self.training:
+                frame.feat_dict[kind] = self._dropped(frame.feat_dict[kind])
+        out = sum_columns(self.network, frame, self.channels) / len(features.column_names) ** 0.5
+        return F.dropout(torch.relu(out), self.dropout, self.training)
+
+    def _dropped(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return F.dropout(value, self.dropout)
+        return type(value)(value.num_rows, value.num_cols, F.dropout(value.values, self.dropout), value.offset)
 
     def _clean(self, kind: SemanticType, value: Tensor | Ragged) -> Tensor | Ragged:
         """Bring values into the range that PyTorch Frame's encoders take."""
@@ -244,6 +264,8 @@ class HeteroEncoder(nn.Module):
             if store.time is not None and seed_time is not None and batch is not None:
                 time = store.time[chosen].to(rows.device)[position]
                 days, known = days_between(seed_time[batch[name]], time)
-                x = x + self.times[str(place)](days) * known.unsqueeze(-1)
+                # rows share their ages: those of a race do, and daily data has as many as days
+                ages, which = torch.unique(days, return_inverse=True)
+                x = x + self.times[str(place)](ages).index_select(0, which) * known.unsqueeze(-1)
             out[name] = x
         return out

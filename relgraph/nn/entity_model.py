@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import MLP
 
-from relgraph.data.graph import EdgeType, HeteroGraph, NodeType, reverse_type
-from relgraph.errors import SchemaError
+from relgraph.data.graph import HeteroGraph, NodeType, reverse_type
+from relgraph.errors import SchemaError, ShapeError
 from relgraph.nn.encoders import HeteroEncoder
-from relgraph.nn.sage import Aggregation, HeteroGraphSAGE
+from relgraph.nn.gnns import make_gnn
 
 __all__ = ["EntityModel"]
 
 
 class EntityModel(nn.Module):
-    """The GraphSAGE baseline of RelBench (Robinson et al. 2024, arXiv 2407.20060).
+    """A tabular ResNet per table, the age of each row, message passing, and a head on the seed rows.
 
-    A tabular ResNet per table, the age of each row, heterogeneous GraphSAGE, and a head on the seed rows.
+    With the defaults the GraphSAGE baseline of RelBench (Robinson et al. 2024, arXiv 2407.20060).
 
     Args:
         graph: The graph whose rows are encoded; its statistics set the encoders up.
@@ -29,11 +31,16 @@ class EntityModel(nn.Module):
         out_channels: Outputs per seed.
         encoder_layers: Residual blocks of each table encoder.
         head_layers: Linear layers of the head; with more than one, batch norm and ReLU between them.
-        dropout: In the table encoders.
-        aggr: How messages of one edge type meet.
+        dropout: In the table encoders, and on the seeds' own columns.
+        aggr: How messages of one edge type meet; read by GraphSAGE alone.
+        gnn: The message passing, a name of :data:`relgraph.nn.GNNS`.
+        gnn_options: Its own options.
+        seed_width: Columns that are given with each seed (:meth:`forward`, ``seed_x``); two layers make ``channels``
+            of them, which the head reads beside the seed's vector.
 
     Raises:
         SchemaError: If the graph has no such table.
+        ShapeError: If the message passing or one of its options is unknown.
     """
 
     def __init__(
@@ -46,58 +53,78 @@ class EntityModel(nn.Module):
         encoder_layers: int = 4,
         head_layers: int = 1,
         dropout: float = 0.2,
-        aggr: Aggregation = "sum",
+        aggr: str = "sum",
+        gnn: str = "sage",
+        gnn_options: Mapping[str, Any] | None = None,
+        seed_width: int = 0,
     ) -> None:
         super().__init__()
         if entity_table not in graph.nodes:
             raise SchemaError(f"entity_table: there is no table {entity_table!r}; tables: {', '.join(graph.nodes)}")
         self.entity_table = entity_table
+        self.seed_width = seed_width
         edge_types = [direction for edge_type in graph.edges for direction in (edge_type, reverse_type(edge_type))]
+        options = {"aggr": aggr, **(gnn_options or {})} if gnn == "sage" else dict(gnn_options or {})
         self.encoder = HeteroEncoder(graph.nodes, channels, encoder_layers, dropout)
-        self.gnn = HeteroGraphSAGE(graph.node_types, edge_types, channels, layers, aggr)
+        self.gnn = make_gnn(gnn, graph.node_types, edge_types, channels, layers, options)
         self.head = MLP(
-            in_channels=channels,
+            in_channels=2 * channels if seed_width else channels,
             hidden_channels=channels,
             out_channels=out_channels,
             num_layers=head_layers,
             norm="batch_norm",
         )
+        self.seed_encoder = None
+        if seed_width:
+            self.seed_encoder = nn.Sequential(
+                nn.Linear(seed_width, channels),
+                nn.LayerNorm(channels),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+                nn.Linear(channels, channels),
+                nn.ReLU(),
+            )
 
-    def forward(self, batch: HeteroData) -> Tensor:
+    def forward(self, batch: HeteroData, seed_x: Tensor | None = None) -> Tensor:
         """Predict for the seeds of a batch from PyG's ``NodeLoader`` over a :class:`TemporalSampler`.
 
         Args:
-            batch: With ``n_id``, ``batch`` and the sampled numbers per type, and ``seed_time`` and ``batch_size`` at
-                the entity table.
+            batch: With ``n_id``, ``batch`` and the sampled numbers per type, ``batch_size`` and, for a task with time,
+                ``seed_time`` at the entity table.
+            seed_x: The seeds' own columns, float ``[batch_size, seed_width]``, standardised, without NaN; needed where
+                ``seed_width`` is not 0.
 
         Returns:
             ``[batch_size, out_channels]``.
+
+        Raises:
+            ShapeError: If ``seed_x`` has another shape than the model was built for.
         """
+        return self.read(self.embed(batch), seed_x)
+
+    def embed(self, batch: HeteroData) -> Tensor:
+        """The vectors of the seeds before the head, ``[batch_size, channels]``; ``batch`` as in :meth:`forward`."""
         seeds = batch[self.entity_table]
-        return self.predict(
+        x = self.encoder(
             {name: batch[name].n_id for name in batch.node_types},
             {name: batch[name].batch for name in batch.node_types},
-            seeds.seed_time,
+            seeds.seed_time if "seed_time" in seeds else None,
+        )
+        x = self.gnn(
+            x,
             batch.edge_index_dict,
             {name: batch[name].num_sampled_nodes for name in batch.node_types},
             {name: batch[name].num_sampled_edges for name in batch.edge_types if "num_sampled_edges" in batch[name]},
-        )[: seeds.batch_size]
+        )
+        out: Tensor = x[self.entity_table][: seeds.batch_size]
+        return out
 
-    def predict(
-        self,
-        n_id: Mapping[NodeType, Tensor],
-        batch: Mapping[NodeType, Tensor],
-        seed_time: Tensor | None,
-        edge_index: Mapping[EdgeType, Tensor],
-        num_sampled_nodes: Mapping[NodeType, Sequence[int]],
-        num_sampled_edges: Mapping[EdgeType, Sequence[int]],
-    ) -> Tensor:
-        """The same from the parts of a batch.
-
-        Returns:
-            ``[seeds, out_channels]``.
-        """
-        x = self.encoder(n_id, batch, seed_time)
-        x = self.gnn(x, edge_index, num_sampled_nodes, num_sampled_edges)
-        out: Tensor = self.head(x[self.entity_table])
+    def read(self, h: Tensor, seed_x: Tensor | None = None) -> Tensor:
+        """The head: predictions ``[B, out_channels]`` from the seeds' vectors ``[B, channels]`` and their columns."""
+        expected, given = (h.size(0), self.seed_width), (h.size(0), 0) if seed_x is None else tuple(seed_x.shape)
+        if expected != given:
+            raise ShapeError(f"seed_x: expected {list(expected)}, as seed_width says, got {list(given)}")
+        if self.seed_encoder is not None and seed_x is not None:
+            h = torch.cat([h, self.seed_encoder(seed_x.to(h))], dim=1)
+        out: Tensor = self.head(h)
         return out

@@ -12,7 +12,9 @@ from torch.nn import functional as F  # noqa: N812
 from torch_frame import stype
 from torch_frame.data import TensorFrame
 
-__all__ = ["run_resnet"]
+from relgraph.ops.dropout import dropout
+
+__all__ = ["run_resnet", "sum_columns"]
 
 
 def run_resnet(network: Any, frame: TensorFrame) -> Tensor:
@@ -52,14 +54,39 @@ def run_resnet(network: Any, frame: TensorFrame) -> Tensor:
         part = weight[:, start : start + width]
         both = both + _TERMS[kind](encoders[kind.value], frame.feat_dict[kind], part)
         start += width
-    h, passed = both[:, :channels], both[:, channels:]
-    h = first.lin2(first.dropout(torch.relu(first.norm1(h))))
-    h = first.dropout(torch.relu(first.norm2(h)))
-    h = h + passed
+    h = _block(first, both[:, :channels], both[:, channels:])
     for block in network.backbone[1:]:
-        h = block(h)
+        h = _block(block, block.lin1(h), h)
     out: Tensor = network.decoder(h)
     return out
+
+
+def sum_columns(encoder: Any, frame: TensorFrame, channels: int) -> Tensor:
+    """The sum of the column embeddings of every row, by the same terms.
+
+    Args:
+        encoder: A ``torch_frame.nn.StypeWiseFeatureEncoder`` of the encoders that :func:`run_resnet` takes.
+        frame: The rows, as there.
+        channels: Width of a column embedding.
+
+    Returns:
+        ``[rows, out_channels]``.
+    """
+    parameter = next(encoder.parameters())
+    identity = torch.eye(channels, dtype=parameter.dtype, device=parameter.device).unsqueeze(1)
+    out: Tensor = parameter.new_zeros(frame.num_rows, channels)
+    for kind in frame.stypes:
+        weight = identity.expand(-1, len(frame.col_names_dict[kind]), -1)
+        out = out + _TERMS[kind](encoder.encoder_dict[kind.value], frame.feat_dict[kind], weight)
+    return out
+
+
+def _block(block: Any, h: Tensor, passed: Tensor) -> Tensor:
+    """A residual block from the output of its first linear layer, and what passes it by."""
+    p, training = block.dropout.p, block.dropout.training
+    h = dropout(torch.relu(block.norm1(h)), p, training)
+    h = dropout(torch.relu(block.norm2(block.lin2(h))), p, training)
+    return h + passed
 
 
 def _numbers(encoder: Any, value: Tensor, weight: Tensor) -> Tensor:

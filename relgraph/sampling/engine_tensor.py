@@ -1,16 +1,25 @@
 r"""The sampler in tensor operations, on any device: the specification that other engines are held to.
 
 Each seed has a subgraph of its own. A node enters it once and is expanded once, at the hop where it was first
-reached. Of the :math:`n` neighbours that a node has within the visible time, :math:`k' = \min(k, n)` are taken: the
-last ones, or by systematic sampling (Madow 1949) the positions
+reached. Of the :math:`n` neighbours that a node has within the visible time, :math:`k' = \min(k, n)` are taken. The
+strategy says which:
 
-.. math:: \lfloor (r + i\,n) / k' \rfloor, \quad i = 0, \dots, k' - 1, \qquad r = \text{draw} \bmod n,
+* ``"last"``: the last ones.
+* ``"uniform"``: by systematic sampling (Madow 1949) the positions
 
-which are distinct and have inclusion probability exactly :math:`k'/n`; ``draw`` is defined in
-:mod:`relgraph.sampling.hashing`. All of it is integer arithmetic, so every device gives the same answer.
+  .. math:: \lfloor (r + i\,n) / k' \rfloor, \quad i = 0, \dots, k' - 1, \qquad r = \text{draw} \bmod n,
 
-Nodes of a type are numbered by hop, then seed, then node number; the seeds come first in their own order. Edges of a
-type are listed by hop, then by the number of their target, then by time.
+  which are distinct and have inclusion probability exactly :math:`k'/n`; ``draw`` is defined in
+  :mod:`relgraph.sampling.hashing`.
+* ``"decayed"``: without replacement with weights that halve with every half-life of age, as
+  :mod:`relgraph.sampling.decay` specifies.
+
+All of it is integer arithmetic, and for ``"decayed"`` single IEEE operations on float64 in a fixed order, so every
+device and engine gives the same answer.
+
+Seeds may be of several node types (the two ends of links); they are numbered ``0..B - 1`` through all of them, type
+after type in the order of ``seeds``. Nodes of a type are numbered by hop, then seed, then node number; the seeds of the
+type come first in their own order. Edges of a type are listed by hop, then by the number of their target, then by time.
 """
 
 from __future__ import annotations
@@ -23,6 +32,7 @@ from torch import Tensor
 
 from relgraph.data.graph import EdgeType, NodeType
 from relgraph.sampling.adjacency import Adjacency
+from relgraph.sampling.decay import decayed
 from relgraph.sampling.hashing import draw
 
 __all__ = ["Sample", "sample"]
@@ -81,32 +91,37 @@ class _Found:
 def sample(
     adjacencies: Sequence[Adjacency],
     num_nodes: Mapping[NodeType, int],
-    seed_type: NodeType,
-    node: Tensor,
+    seeds: Mapping[NodeType, Tensor],
     visible: Tensor,
     state: Tensor,
     num_neighbors: Mapping[EdgeType, Sequence[int]],
     strategy: str = "uniform",
+    half_life: int = 1,
 ) -> Sample:
     """Sample the subgraphs of a batch of seeds.
 
     Args:
         adjacencies: The edge types to follow, each in one direction.
         num_nodes: Nodes of the graph per type.
-        seed_type: Node type of the seeds.
-        node: Seeds, int64 ``[B]``; each is in its subgraph whatever its own time.
-        visible: The latest moment each seed may see, inclusive, int64 ``[B]``.
+        seeds: Seeds per node type, int64 ``[B_type]``, :math:`B` in all; each is in its subgraph whatever its own time.
+        visible: The latest moment each seed may see, inclusive, int64 ``[B]``, at most ``UNKNOWN - 1``.
         state: Where each seed's random numbers start, int64 ``[B]``, from :func:`relgraph.sampling.hashing.seed_state`.
         num_neighbors: Per edge type the fan-out of each hop; -1 takes all that is visible.
-        strategy: ``"uniform"`` without replacement, or ``"last"`` for the latest.
+        strategy: ``"uniform"``, ``"last"`` or ``"decayed"``.
+        half_life: For ``"decayed"``, in microseconds, 1 to :data:`relgraph.sampling.decay.LONGEST_HALF_LIFE`.
 
     Returns:
-        The sample, on the device of ``node``.
+        The sample, on the device of ``visible``.
     """
-    found = {name: _Found(size, node.device) for name, size in num_nodes.items()}
-    seeds = torch.arange(node.numel(), device=node.device) * found[seed_type].size + node
+    empty = visible[:0]
+    found = {name: _Found(size, visible.device) for name, size in num_nodes.items()}
+    start, first = {}, 0
+    for name, node in seeds.items():
+        number = torch.arange(first, first + node.numel(), device=visible.device)
+        start[name] = number * found[name].size + node
+        first += node.numel()
     for name, nodes in found.items():
-        nodes.add(seeds if name == seed_type else seeds[:0])
+        nodes.add(start.get(name, empty))
     parts: dict[EdgeType, list[tuple[Tensor, Tensor, Tensor]]] = {a.edge_type: [] for a in adjacencies}
     hops = max((len(fan_out) for fan_out in num_neighbors.values()), default=0)
     for hop in range(hops):
@@ -115,22 +130,22 @@ def sample(
             source_type, _, target_type = adjacency.edge_type
             targets = found[target_type].hops[hop]
             batch, target = targets // found[target_type].size, targets % found[target_type].size
-            owner, slot = _choose(
-                adjacency, target, visible[batch], state[batch], hop, num_neighbors[adjacency.edge_type][hop], strategy
-            )
-            first = found[target_type].total - targets.numel()
+            fan_out = num_neighbors[adjacency.edge_type][hop]
+            base = draw(state[batch], hop, adjacency.number, target)
+            owner, slot = _choose(adjacency, target, visible[batch], base, fan_out, strategy, half_life)
+            before = found[target_type].total - targets.numel()
             keys = batch[owner] * found[source_type].size + adjacency.source[slot]
-            step[adjacency.edge_type] = (keys, owner + first, adjacency.edge[slot])
+            step[adjacency.edge_type] = (keys, owner + before, adjacency.edge[slot])
         for name, nodes in found.items():
             reached = [keys for (source_type, _, _), (keys, _, _) in step.items() if source_type == name]
-            nodes.add(torch.cat(reached) if reached else seeds[:0])
+            nodes.add(torch.cat(reached) if reached else empty)
         for edge_type, (keys, col, edge) in step.items():
             parts[edge_type].append((found[edge_type[0]].number(keys), col, edge))
-    return _assemble(found, parts, seeds[:0])
+    return _assemble(found, parts, empty)
 
 
 def _choose(
-    adjacency: Adjacency, target: Tensor, visible: Tensor, state: Tensor, hop: int, fan_out: int, strategy: str
+    adjacency: Adjacency, target: Tensor, visible: Tensor, base: Tensor, fan_out: int, strategy: str, half_life: int
 ) -> tuple[Tensor, Tensor]:
     """Pick neighbours: for each the position of its target in ``target`` and its slot in the adjacency."""
     known = adjacency.visible(target, visible)
@@ -139,9 +154,13 @@ def _choose(
     step = torch.arange(owner.numel(), device=owner.device) - (taken.cumsum(0) - taken)[owner]
     if strategy == "last":
         position = (known - taken)[owner] + step
-    else:
-        start = draw(state, hop, adjacency.number, target) % known.clamp(min=1)
+    elif strategy == "uniform":
+        start = base % known.clamp(min=1)
         position = (start[owner] + step * known[owner]) // taken[owner]
+    else:
+        position = step
+        drawn = (taken < known) & (taken > 0)
+        position[drawn[owner]] = decayed(adjacency, target[drawn], known[drawn], taken[drawn], base[drawn], half_life)
     return owner, adjacency.ptr[target[owner]] + position
 
 

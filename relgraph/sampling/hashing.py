@@ -21,6 +21,15 @@ same sample:
 
 where hops count from 0, and the edge type at position ``i`` of ``HeteroGraph.edges`` has the number ``2 i``, its
 ``rev_`` direction ``2 i + 1``. Sampling without a seed time folds ``UNKNOWN`` as the time.
+
+Both ends of a link are seeds like any other row. Its negatives are drawn with
+
+.. math::
+    \ell &= \mathrm{fold}(\mathrm{fold}(\mathrm{fold}(s, -1), \text{target type}), \text{target node}) \\
+    \text{draw} &= \mathrm{fold}(\mathrm{fold}(\ell, \text{end}), i) \bmod 2^{63}
+
+where :math:`s` is the state of its source, the end 0 for a negative source and 1 for a negative target, and :math:`i`
+counts the negatives of the link from 0. So two equal links have equal negatives in an epoch.
 """
 
 from __future__ import annotations
@@ -28,7 +37,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["draw", "fold", "mix", "seed_state"]
+__all__ = ["draw", "fold", "link_state", "mix", "negative_draw", "seed_state"]
 
 
 def _signed(word: int) -> int:
@@ -93,3 +102,25 @@ def draw(state: Tensor, hop: int, edge_type: int, node: Tensor) -> Tensor:
         node: Target node numbers, int64 ``[F]``.
     """
     return fold(fold(fold(state, hop), edge_type), node) & _POSITIVE
+
+
+def link_state(source: Tensor, target_type: int, target: Tensor) -> Tensor:
+    """The state that the negatives of a link are drawn from.
+
+    Args:
+        source: State of the source row, int64 ``[B]``, from :func:`seed_state`.
+        target_type: Position of the target's node type in the graph.
+        target: Node numbers, int64 ``[B]``.
+    """
+    return fold(fold(fold(source, -1), target_type), target)
+
+
+def negative_draw(state: Tensor, end: int, number: Tensor) -> Tensor:
+    """One number in ``[0, 2^63)`` per negative.
+
+    Args:
+        state: State of the link each belongs to, int64 ``[N]``, from :func:`link_state`.
+        end: 0 for a negative source, 1 for a negative target.
+        number: Which negative of its link it is, int64 ``[N]``.
+    """
+    return fold(fold(state, end), number) & _POSITIVE

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 
+from relgraph.data.time import format_time
 from relgraph.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ class Seeds:
         """
         return _moments(self.time)
 
+    def __repr__(self) -> str:
+        several = f", {self.label.size(1)} labels each" if self.label.dim() == 2 else ""
+        mean = f", mean label {self.label.double().nanmean():.4g}" if self.label.is_floating_point() else ""
+        return f"Seeds({len(self):,} rows{_when(self.time)}{several}{mean})"
+
 
 @dataclass(frozen=True, eq=False)
 class LinkSeeds:
@@ -83,6 +90,19 @@ class LinkSeeds:
             ProtocolError: If the task has no time.
         """
         return _moments(self.time)
+
+    def __repr__(self) -> str:
+        return f"LinkSeeds({len(self):,} rows{_when(self.time)}, {self.target.numel():,} links)"
+
+
+def _when(time: Tensor | None) -> str:
+    """At how many moments rows stand, and between which, in words."""
+    if time is None or not time.numel():
+        return ""
+    first, last, count = int(time.min()), int(time.max()), torch.unique(time).numel()
+    if count == 1:
+        return f" at {format_time(first)}"
+    return f" at {count:,} moments from {format_time(first)} to {format_time(last)}"
 
 
 def _moments(time: Tensor | None) -> Tensor:

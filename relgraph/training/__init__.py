@@ -8,10 +8,41 @@ from relgraph.training.history import History
 
 if TYPE_CHECKING:
     from relgraph.training.entity import EntityJob
+    from relgraph.training.explainer import ExplainedRow, explain, explained_row
+    from relgraph.training.explanation import PredictionExplanation
+    from relgraph.training.integrated_gradients import IntegratedGradients
+    from relgraph.training.link import LinkJob
+    from relgraph.training.link_predictor import LinkPredictor
+    from relgraph.training.predictions import write_predictions
     from relgraph.training.predictor import EntityPredictor
 
-__all__ = ["EntityJob", "EntityPredictor", "History", "Job", "fit"]
+__all__ = [
+    "EntityJob",
+    "EntityPredictor",
+    "ExplainedRow",
+    "History",
+    "IntegratedGradients",
+    "Job",
+    "LinkJob",
+    "LinkPredictor",
+    "PredictionExplanation",
+    "explain",
+    "explained_row",
+    "fit",
+    "write_predictions",
+]
 
 # these need PyTorch Geometric and PyTorch Frame, which link predictors do not
-_HOMES = {"EntityJob": "relgraph.training.entity", "EntityPredictor": "relgraph.training.predictor"}
+_HOMES = {
+    "EntityJob": "relgraph.training.entity",
+    "EntityPredictor": "relgraph.training.predictor",
+    "ExplainedRow": "relgraph.training.explainer",
+    "IntegratedGradients": "relgraph.training.integrated_gradients",
+    "LinkJob": "relgraph.training.link",
+    "LinkPredictor": "relgraph.training.link_predictor",
+    "PredictionExplanation": "relgraph.training.explanation",
+    "explain": "relgraph.training.explainer",
+    "explained_row": "relgraph.training.explainer",
+    "write_predictions": "relgraph.training.predictions",
+}
 __getattr__, __dir__ = lazy(__name__, _HOMES)

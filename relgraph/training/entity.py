@@ -2,47 +2,116 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torch_geometric.data import HeteroData
 
 from relgraph.data.graph import EdgeType, HeteroGraph
 from relgraph.data.time import format_time
 from relgraph.errors import LeakageError, ProtocolError, SchemaError
 from relgraph.nn.entity_model import EntityModel
-from relgraph.tasks import EntityTask, Seeds
+from relgraph.nn.gnns import GNNS
+from relgraph.tasks import LinkTask, Seeds, Split, Task
+from relgraph.tasks.node import NodeTask
 from relgraph.training import engine
-from relgraph.training.predictor import EntityPredictor
+from relgraph.training.outputs import RegressionLoss, label_scale, num_outputs, positive_weight, to_loss
+from relgraph.training.predictor import EntityPredictor, RowTask
+from relgraph.training.seed_columns import SeedColumns
 
 if TYPE_CHECKING:
     from relgraph.data.database import Database
+    from relgraph.tabular.block import SeedFeatures
+    from relgraph.training.link_predictor import LinkPredictor
 
-__all__ = ["EntityJob", "EntityPredictor", "fit"]
+__all__ = ["EntityJob", "EntityPredictor", "fit", "fit_rows"]
+
+_EXPECTED = {
+    "db": "expected a Database, of relgraph.connect, or None",
+    "graph": "expected a HeteroGraph, of relgraph.build_graph",
+    "task": "expected an EntityTask, LinkTask, ColumnTask or NodeTask",
+}
 
 
+@overload
+def fit(db: Database, graph: HeteroGraph, task: LinkTask, *, audit: bool = True, **options: Any) -> LinkPredictor: ...
+@overload
 def fit(
-    db: Database,
+    db: Database | None, graph: HeteroGraph, task: RowTask, *, audit: bool = True, **options: Any
+) -> EntityPredictor: ...
+@overload
+def fit(db: Database | None, graph: HeteroGraph, task: Task, *, audit: bool = True, **options: Any) -> Any: ...
+def fit(db: Database | None, graph: HeteroGraph, task: Task, *, audit: bool = True, **options: Any) -> Any:
+    """Train a network on a task and keep the parameters of the best validated epoch.
+
+    Args:
+        db: The database that labels come from; ``None`` for a task whose labels are in the graph.
+        graph: Built from ``db`` with ``fit_until=task.val_time, hide=task.hidden``.
+        task: What to predict.
+        audit: Whether to look for leaks first (:func:`relgraph.tasks.audit`) and say on stderr what was found; with
+            ``progress=False`` only if there is a leak, not for cautions.
+        **options: Those of :func:`fit_rows`, or for a :class:`~relgraph.tasks.LinkTask` those of
+            :func:`relgraph.training.link.fit_links`: ``gnn=``, ``epochs=``, ``lr=``, ``seed=`` and so on.
+
+    Returns:
+        The trained predictor.
+
+    Raises:
+        LeakageError: If the statistics of ``graph`` saw rows later than ``task.val_time``, or it shows what the task
+            hides.
+        ProtocolError: If an argument or option is not one of those above.
+        RelGraphError: And what :func:`fit_rows` or :func:`~relgraph.training.link.fit_links` raise.
+    """
+    _check_arguments(db, graph, task, options)
+    _check_rows(db, graph, task)
+    if audit and db is not None:
+        from relgraph.tasks import audit as look_for_leaks
+
+        found = look_for_leaks(db, task, graph)
+        # without progress only what is a leak for certain
+        if found.leaks or ((found.findings or found.failed) and options.get("progress", True)):
+            sys.stderr.write(f"{found}\n")
+    if isinstance(task, LinkTask):
+        from relgraph.training.link import fit_links
+
+        if db is None:
+            raise ProtocolError("fit: a LinkTask needs the database that its links come from, got None")
+        return fit_links(db, graph, task, **options)
+    return fit_rows(db, graph, cast(RowTask, task), **options)
+
+
+def fit_rows(
+    db: Database | None,
     graph: HeteroGraph,
-    task: EntityTask,
+    task: RowTask,
     *,
+    gnn: str = "sage",
+    gnn_options: Mapping[str, Any] | None = None,
+    seed_features: Sequence[SeedFeatures] = (),
     channels: int = 128,
     layers: int = 2,
-    num_neighbors: Sequence[int] | Mapping[EdgeType, Sequence[int]] = (128, 64),
+    num_neighbors: Sequence[int] | Mapping[EdgeType, Sequence[int]] | None = (128, 64),
     strategy: Literal["uniform", "last"] = "uniform",
     encoder_layers: int = 4,
     head_layers: int = 1,
     dropout: float = 0.2,
     aggr: Literal["sum", "mean", "max"] = "sum",
+    loss: RegressionLoss = "l1",
+    pos_weight: float | Literal["balanced"] | None = None,
     batch_size: int = 512,
     max_batches: int | None = None,
     epochs: int = 10,
     lr: float = 0.005,
+    lr_schedule: Literal["constant", "cosine"] = "constant",
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
     patience: int | None = None,
     seed: int = 0,
     num_workers: int = 0,
@@ -52,26 +121,37 @@ def fit(
     accelerator: str = "auto",
     progress: bool = True,
 ) -> EntityPredictor:
-    """Train RelBench's GraphSAGE on a task and keep the parameters of the best validated epoch.
+    """Train a network that predicts something about each row of a table; :func:`fit` is the door to it.
 
-    The defaults are the recipe of Robinson et al. 2024 (arXiv 2407.20060).
+    The defaults are the GraphSAGE recipe of Robinson et al. 2024 (arXiv 2407.20060).
 
     Args:
-        db: The database that labels come from.
+        db: The database that labels come from; ``None`` for a task whose labels are in the graph.
         graph: Built from ``db`` with ``fit_until=task.val_time``.
         task: What to predict.
+        gnn: The message passing: ``"sage"``, ``"gat"``, ``"hgt"`` or ``"relgnn"``; for plain graphs also ``"gcn"`` and
+            ``"ppr"`` (:data:`relgraph.nn.GNNS`).
+        gnn_options: Its own options, such as ``{"heads": 4}``, ``{"norm": "none", "dropout": 0.1}``.
+        seed_features: Sources of columns that are computed for every seed and given to the head.
         channels: Width of the network.
         layers: Rounds of message passing.
-        num_neighbors: Fan-out of each round, for every edge type or per edge type.
+        num_neighbors: Fan-out of each round, for every edge type or per edge type; ``None`` trains on the whole graph
+            at once, for tasks without time.
         strategy: Neighbours drawn ``"uniform"`` or the ``"last"`` ones.
-        encoder_layers: Residual blocks of each table encoder.
+        encoder_layers: Residual blocks of each table encoder; 0 makes it linear, for plain graphs with few labels.
         head_layers: Linear layers of the head.
-        dropout: In the table encoders.
-        aggr: How messages of one edge type meet: ``"sum"``, ``"mean"`` or ``"max"``.
+        dropout: In the table encoders, and on the seeds' own columns.
+        aggr: How messages of one edge type meet in GraphSAGE: ``"sum"``, ``"mean"`` or ``"max"``.
+        loss: Of a regression, in standard deviations of the training labels: ``"l1"``, ``"mse"`` or ``"huber"``.
+        pos_weight: How much more a positive label counts than a negative one; ``"balanced"`` evens them out.
         batch_size: Seeds per batch.
         max_batches: Batches per epoch at most; every epoch draws others.
         epochs: Passes over the training seeds.
         lr: Learning rate of Adam.
+        lr_schedule: ``"constant"``, or ``"cosine"`` down to 0 over the epochs (Loshchilov and Hutter 2017, arXiv
+            1608.03983, without restarts).
+        weight_decay: Decoupled, as in AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+        clip_norm: Largest 2-norm of the gradient of all parameters together.
         patience: Stop after so many validations without a better metric.
         seed: Of the parameters, the order of seeds and the samples.
         num_workers: Processes that sample; the result does not depend on it.
@@ -86,20 +166,27 @@ def fit(
 
     Raises:
         LeakageError: If the statistics of ``graph`` saw rows later than ``task.val_time``.
-        ProtocolError: If a split has no rows, the seed is negative, or ``num_neighbors`` and ``layers`` do not fit
-            together.
+        ProtocolError: If a split has no rows, the seed is negative, an option is unknown, or ``num_neighbors`` and
+            ``layers`` do not fit together.
         BackendError: If the accelerator is unknown, or not available here.
         SchemaError: If ``graph`` was not built from ``db``.
+        ShapeError: If ``gnn`` or one of its options is unknown.
     """
     engine.require_seed(seed)
+    _check_choice("loss", loss, get_args(RegressionLoss))
+    _check_choice("lr_schedule", lr_schedule, tuple(_SCHEDULES))
     _check_leakage(graph, task)
     _check_rows(db, graph, task)
-    hops = {len(v) for v in num_neighbors.values()} if isinstance(num_neighbors, Mapping) else {len(num_neighbors)}
-    if hops != {layers}:
-        raise ProtocolError(f"num_neighbors: expected one fan-out for each of {layers} layers, got {sorted(hops)}")
-    train, valid = task.seeds(db, "train"), task.seeds(db, "val")
+    if num_neighbors is None:
+        if task.regime != "static":
+            raise ProtocolError("num_neighbors=None shows every row everything, which is for tasks without time alone")
+        batch_size = max(graph.nodes[task.entity_table].num_nodes, 1)
+    else:
+        _check_hops(num_neighbors, layers, gnn)
+    train, valid = _seeds(task, db, "train"), _seeds(task, db, "val")
     if progress:
         sys.stderr.writelines(f"{note}\n" for note in dict.fromkeys((*train.notes, *valid.notes)))
+    columns = SeedColumns.fit(seed_features, train.node, train.time, task.until) if seed_features else None
     settings: dict[str, Any] = {
         "channels": channels,
         "layers": layers,
@@ -107,18 +194,28 @@ def fit(
         "head_layers": head_layers,
         "dropout": dropout,
         "aggr": aggr,
-        "out_channels": int(max(train.label.max(), valid.label.max())) + 1 if task.kind == "multiclass" else 1,
+        "gnn": gnn,
+        "gnn_options": dict(gnn_options or {}),
+        "seed_width": 0 if columns is None else columns.width,
+        "out_channels": num_outputs(task.kind, train, valid),
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = EntityModel(graph, task.entity_table, **settings)
     sampling = {"num_neighbors": num_neighbors, "strategy": strategy, "seed": seed}
-    predictor = EntityPredictor(model, graph, task, settings, sampling, _scale(task, train), batch_size, num_workers)
-    job = EntityJob(predictor, train, valid, seed, max_batches)
+    scale = label_scale(task.kind, train)
+    predictor = EntityPredictor(
+        model, graph, task, settings, sampling, scale, batch_size, num_workers, seed_columns=columns
+    )
+    weight = positive_weight(task.kind, train, pos_weight)
+    job = EntityJob(predictor, train, valid, seed, max_batches, loss, weight)
     predictor.history = engine.fit(
         job,
         epochs=epochs,
         lr=lr,
+        optimizer=(lambda parameters: AdamW(parameters, lr=lr, weight_decay=weight_decay)) if weight_decay else None,
+        scheduler=_SCHEDULES[lr_schedule](epochs),
+        clip_norm=clip_norm,
         monitor=task.metric,
         mode=task.mode,
         patience=patience,
@@ -126,7 +223,13 @@ def fit(
         resume=resume,
         max_seconds=max_seconds,
         seed=seed,
-        settings={**settings, **predictor.describe(), "max_batches": max_batches},
+        settings={
+            **settings,
+            **predictor.describe(),
+            "max_batches": max_batches,
+            "loss": loss,
+            "pos_weight": None if weight is None else weight.tolist(),
+        },
         accelerator=accelerator,
         progress=progress,
     )
@@ -142,10 +245,19 @@ class EntityJob:
         valid: Validation seeds.
         seed: Of the order of the training seeds.
         max_batches: Batches per epoch at most.
+        loss: Of a regression.
+        weight: How much more positive labels count, ``[labels]``.
     """
 
     def __init__(
-        self, predictor: EntityPredictor, train: Seeds, valid: Seeds, seed: int = 0, max_batches: int | None = None
+        self,
+        predictor: EntityPredictor,
+        train: Seeds,
+        valid: Seeds,
+        seed: int = 0,
+        max_batches: int | None = None,
+        loss: RegressionLoss = "l1",
+        weight: Tensor | None = None,
     ) -> None:
         self.predictor = predictor
         self.model = predictor.model
@@ -153,6 +265,10 @@ class EntityJob:
         self.valid = valid
         self.seed = seed
         self.max_batches = max_batches
+        self._loss: RegressionLoss = loss
+        self._weight = weight
+        self._train_x = predictor.seed_matrix(train.node, train.time)
+        self._valid_x = predictor.seed_matrix(valid.node, valid.time)
 
     def num_batches(self) -> int:
         """Batches per epoch; the last may be smaller."""
@@ -169,26 +285,53 @@ class EntityJob:
         yield from self.predictor.loader(self.train.node[order], time, order)
 
     def loss(self, batch: HeteroData) -> Tensor:
-        """Binary or class cross entropy, or the absolute error in standard deviations of the training labels."""
-        task = self.predictor.task
-        out = self.model(batch)
-        label = self.train.label[batch[task.entity_table].input_id.cpu()]
-        if task.kind == "multiclass":
-            return F.cross_entropy(out, label.to(out.device))
-        mean, std = self.predictor.scale
-        target = ((label - mean) / std).to(out.device, out.dtype)
-        if task.kind == "binary":
-            return F.binary_cross_entropy_with_logits(out[:, 0], target)
-        return F.l1_loss(out[:, 0], target)
+        """See :func:`relgraph.training.outputs.to_loss`."""
+        predictor = self.predictor
+        rows = batch[predictor.task.entity_table].input_id.cpu()
+        out = self.model(batch, None if self._train_x is None else self._train_x[rows].to(predictor.device))
+        kind, label = predictor.task.kind, self.train.label[rows]
+        return to_loss(kind, out, label, predictor.scale, self._loss, self._weight)
 
     def validate(self) -> dict[str, float]:
         """The task's metrics on the validation seeds."""
-        return self.predictor.task.metrics(
-            self.valid.label, self.predictor.scores(self.valid.node, self.valid.time, progress=False)
+        scores = self.predictor.scores(self.valid.node, self.valid.time, seed_x=self._valid_x)
+        return self.predictor.task.metrics(self.valid.label, scores)
+
+
+_SCHEDULES: dict[str, Callable[[int], Callable[[Optimizer], LRScheduler] | None]] = {
+    "constant": lambda epochs: None,
+    "cosine": lambda epochs: lambda optimizer: CosineAnnealingLR(optimizer, T_max=epochs),
+}
+
+
+def _seeds(task: RowTask, db: Database | None, split: Split) -> Seeds:
+    if isinstance(task, NodeTask):
+        return task.seeds(db, split)
+    if db is None:
+        raise ProtocolError(f"fit: {type(task).__name__} needs the database that its labels come from, got None")
+    return task.seeds(db, split)
+
+
+def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ProtocolError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+
+def _check_hops(num_neighbors: Sequence[int] | Mapping[EdgeType, Sequence[int]], layers: int, gnn: str) -> None:
+    """One fan-out per layer; as many as its layers look far where a layer looks further than a hop."""
+    hops = {len(v) for v in num_neighbors.values()} if isinstance(num_neighbors, Mapping) else {len(num_neighbors)}
+    far = layers * (GNNS[gnn].hops_per_round if gnn in GNNS else 1)
+    if len(hops) != 1 or not layers <= min(hops) <= far:
+        more = "" if far == layers else f" (or up to {far} in all, since a layer of {gnn!r} looks two hops far)"
+        raise ProtocolError(
+            f"num_neighbors: expected one fan-out for each of {layers} layers{more}, got {sorted(hops)}"
         )
 
 
-def _check_leakage(graph: HeteroGraph, task: EntityTask) -> None:
+def _check_leakage(graph: HeteroGraph, task: RowTask | LinkTask) -> None:
+    task.require_hidden(graph)
+    if task.val_time is None:
+        return
     timed = any(store.time is not None for store in graph.nodes.values())
     if graph.fit_until is None and timed:
         seen = "all rows, whatever their time"
@@ -202,19 +345,27 @@ def _check_leakage(graph: HeteroGraph, task: EntityTask) -> None:
     )
 
 
-def _check_rows(db: Database, graph: HeteroGraph, task: EntityTask) -> None:
+def _check_arguments(db: object, graph: object, task: object, options: Mapping[str, Any]) -> None:
+    from relgraph.data.database import Database
+    from relgraph.training.link import fit_links
+
+    expected = (("db", db, Database | None), ("graph", graph, HeteroGraph), ("task", task, LinkTask | RowTask))
+    for name, value, kind in expected:
+        if not isinstance(value, kind):
+            raise ProtocolError(f"fit(db, graph, task): {name} is a {type(value).__name__}; {_EXPECTED[name]}")
+    trainer = fit_links if isinstance(task, LinkTask) else fit_rows
+    known = [name for name in inspect.signature(trainer).parameters if name not in ("db", "graph", "task")]
+    for name in options:
+        if name not in known:
+            raise ProtocolError(f"fit: a {type(task).__name__} has no option {name!r}; options: {', '.join(known)}")
+
+
+def _check_rows(db: Database | None, graph: HeteroGraph, task: Task) -> None:
+    if db is None:
+        return
     rows, nodes = db.num_rows(task.entity_table), graph._store(task.entity_table).num_nodes
     if rows != nodes:
         raise SchemaError(
             f"graph and database differ: {task.entity_table!r} has {nodes:,} nodes and {rows:,} rows; "
             "build the graph from this database"
         )
-
-
-def _scale(task: EntityTask, train: Seeds) -> tuple[float, float]:
-    """What regression labels are shifted and divided by."""
-    if task.kind != "regression":
-        return 0.0, 1.0
-    label = train.label.double()
-    std = float(label.std(unbiased=False))
-    return float(label.mean()), std if std > 0 else 1.0

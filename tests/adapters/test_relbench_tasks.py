@@ -14,7 +14,7 @@ import relgraph
 from relgraph.adapters import read_relbench_seeds, read_relbench_tasks
 from relgraph.data.time import to_moment
 from relgraph.errors import AdapterError, ProtocolError, SchemaError
-from relgraph.tasks import Seeds
+from relgraph.tasks import ColumnTask, LinkSeeds, LinkTask, Seeds
 from tests.adapters.relbench_folders import CHURN, TABLES, churn, day, frames, loaded, write_folder
 
 SPLITS = ("train", "val", "test")
@@ -89,15 +89,11 @@ def test_rows_that_come_after_the_test_time_are_not_asked_about(tmp_path: Path) 
 
 
 LEFT_OUT = {
-    "buys": (
-        {"task_type": "recommendation", "src_entity_table": "person"},
-        "it recommends rows of another table; tasks about links cannot be taken yet",
-    ),
-    "kinds": ({"task_type": "multilabel_classification"}, "it has several labels per row"),
+    "buys": ({"task_type": "recommendation"}, "its manifest does not fit: .*src_entity_table: expected text, got None"),
     "odd": ({"task_type": "ranking"}, "its task_type is 'ranking'; known are binary_classification, regression"),
-    "price": (
-        {"kind": "autocomplete", "task_type": "regression", "entity_table": "sale", "target_col": "price"},
-        "it fills in the column sale.price of each row; read_relbench_seeds reads its label files",
+    "lists": (
+        {"kind": "autocomplete", "task_type": "multilabel_classification", "entity_table": "sale", "target_col": "x"},
+        "it fills in a column of lists, sale.x; read_relbench_seeds reads its label files",
     ),
     "shipped": ({"kind": "external"}, "its labels come as files, no SQL gives them; read_relbench_seeds reads"),
     "ranked": ({"kind": "external", "evaluator": "tgb"}, r"no SQL gives them \(scored by 'tgb'\)"),
@@ -167,10 +163,11 @@ def test_columns_that_tell_the_label_are_named_and_can_be_hidden(
     folder = with_tasks(tmp_path / "rel", churn=churn(), hiding=hiding)
     tasks = read_relbench_tasks(folder)
     assert list(tasks) == ["churn", "hiding"]
-    assert tasks.hidden == {"hiding": {"sale.price": "unsupported", "person.town": "unsupported"}}
+    assert tasks["hiding"].hidden == ("sale.price", "person.town")
+    assert tasks["churn"].hidden == ()
     assert "task 'hiding': its label can be told from sale.price, person.town" in capsys.readouterr().err
     with opened(folder) as db:
-        graph = relgraph.build_graph(db, types=tasks.hidden["hiding"], progress=False)
+        graph = relgraph.build_graph(db, hide=tasks["hiding"].hidden, progress=False)
     for store in graph.nodes.values():
         names = set() if store.features is None else {name for names in store.features.names.values() for name in names}
         assert names.isdisjoint({"price", "town"})
@@ -187,7 +184,9 @@ def test_shipped_labels_are_seeds(tmp_path: Path) -> None:
         assert seeds.label.tolist() == [0.25, -2.0, 1.5]
         assert seeds.time.tolist() == [to_moment(day(d), "t") for d in (1, 1, 3)]
         assert seeds.keys.to_pydict() == {"person_id": [4, 9, 2]}
-        assert seeds.notes == ()
+        (note,) = seeds.notes  # persons 4 and 9 join later
+        assert "2 rows of " in note
+        assert "before these exist" in note
         with pytest.raises(AdapterError, match=r"there is no .*val\.parquet; the labels of task 'shipped' are not"):
             read_relbench_seeds(db, folder, "shipped", "val")
 
@@ -208,9 +207,9 @@ def test_labels_of_a_column_to_fill_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "error", "matches"),
     [
-        ({"churned": ["a", "b"]}, ProtocolError, "2 of 2 rows have a label that is missing or no label"),
-        ({"asked_at": [day(1), pd.NaT]}, ProtocolError, "1 of 2 rows have a time that is missing or no time"),
-        ({"person_id": [77, 78]}, ProtocolError, "none of 2 rows has a key of table 'person'"),
+        ({"churned": ["a", "b"]}, SchemaError, r"2 of 2 rows with a NULL \(or unreadable\) label in column 'churned'"),
+        ({"asked_at": [day(1), pd.NaT]}, SchemaError, r"1 of 2 rows with a NULL \(or unreadable\) timestamp"),
+        ({"person_id": [77, 78]}, ProtocolError, "gives 2 rows, none with a key of table 'person'"),
         ({"churned": None}, SchemaError, "it lacks 'churned'"),
     ],
 )
@@ -222,10 +221,97 @@ def test_shipped_labels_that_do_not_fit(tmp_path: Path, labels: dict[str, Any], 
         read_relbench_seeds(db, folder, "churn", "val")
 
 
-def test_seeds_of_a_task_about_links_are_refused(tmp_path: Path) -> None:
-    folder = with_tasks(tmp_path / "rel", buys=churn(task_type="recommendation"))
-    with opened(folder) as db, pytest.raises(AdapterError, match=r"task 'buys' of .*: it recommends rows"):
-        read_relbench_seeds(db, folder, "buys", "train")
+BOUGHT = """
+    SELECT t.timestamp AS asked_at, s.buyer AS who, list(DISTINCT s.kind) AS what
+    FROM timestamps t JOIN sale s ON s.at > t.timestamp AND s.at <= t.timestamp + INTERVAL '{timedelta}'
+    WHERE s.buyer IS NOT NULL AND s.kind IS NOT NULL
+    GROUP BY t.timestamp, s.buyer
+"""
+LINKS = {
+    "task_type": "recommendation",
+    "src_entity_table": "person",
+    "src_entity_col": "who",
+    "dst_entity_table": "kind",
+    "dst_entity_col": "what",
+    "eval_k": 3,
+    "num_eval_timestamps": 1,
+    "sql": BOUGHT,
+}
+
+
+def shop_with_kinds(folder: Path, **tasks: dict[str, Any]) -> Path:
+    """Kinds of things sold; the last of them are offered only after the test time."""
+    found = frames()
+    rng = np.random.default_rng(5)
+    found["kind"] = pd.DataFrame({"kind_id": range(8), "offered": [day(i * 14) for i in range(8)]})
+    found["sale"]["kind"] = rng.integers(0, 8, 200)
+    found["sale"]["big"] = (found["sale"]["price"].fillna(0) > 10).astype("int64")
+    tables = {**TABLES, "kind": {"pkey": "kind_id", "time_col": "offered", "fkeys": {}}}
+    tables["sale"] = {**tables["sale"], "fkeys": {"buyer": "person", "kind": "kind"}}
+    return write_folder(folder, tables, found, tasks)
+
+
+def test_links_are_those_that_relbench_makes(tmp_path: Path) -> None:
+    folder = shop_with_kinds(tmp_path / "rel", buys=churn(**LINKS))
+    theirs = loaded(folder).load_task("buys", regenerate=True)
+    task = read_relbench_tasks(folder)["buys"]
+    assert isinstance(task, LinkTask)
+    assert (task.target_table, task.k, task.metric, task.regime) == ("kind", 3, "map@3", "frozen")
+    with opened(folder) as db:
+        for split in SPLITS:
+            ours, frame = task.seeds(db, split), theirs.get_table(split, mask_input_cols=False).df
+            assert len(ours) > 0
+            assert pd.to_datetime(ours.moments.numpy(), unit="us").tolist() == frame["asked_at"].tolist()
+            assert ours.node.tolist() == frame["who"].tolist()
+            parts = ours.target.tensor_split(ours.ptr[1:-1])
+            assert [part.tolist() for part in parts] == [sorted(int(i) for i in row) for row in frame["what"]]
+            ranked = torch.stack(
+                [torch.randperm(8, generator=torch.Generator().manual_seed(i))[:3] for i in ours.node.tolist()]
+            )
+            table = theirs.get_table(split, mask_input_cols=False)
+            assert task.metrics(ours, ranked)["map@3"] == pytest.approx(theirs.evaluate(ranked.numpy(), table)["map"])
+            frame.to_parquet(folder / "tasks" / "buys" / f"{split}.parquet")
+            shipped = read_relbench_seeds(db, folder, "buys", split)
+            assert isinstance(shipped, LinkSeeds)
+            for name in ("node", "time", "ptr", "target"):
+                assert torch.equal(getattr(shipped, name), getattr(ours, name))
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "task_type"),
+    [("price", "regression", "regression"), ("big", "binary", "binary_classification")],
+)
+def test_columns_to_fill_in_are_those_of_relbench(tmp_path: Path, column: str, kind: str, task_type: str) -> None:
+    spec = {"name": column, "kind": "autocomplete", "task_type": task_type, "entity_table": "sale"}
+    folder = shop_with_kinds(
+        tmp_path / "rel", fill={**spec, "target_col": column, "remove_columns": [["sale", "kind"]]}
+    )
+    theirs = loaded(folder).load_task("fill")
+    task = read_relbench_tasks(folder)["fill"]
+    assert isinstance(task, ColumnTask)
+    assert (task.kind, task.hidden) == (kind, (f"sale.{column}", "sale.kind"))
+    with opened(folder) as db:
+        for split in SPLITS:
+            ours, frame = task.seeds(db, split), theirs.get_table(split, mask_input_cols=False).df
+            assert len(ours) > 0
+            assert pd.to_datetime(ours.moments.numpy(), unit="us").tolist() == frame["at"].tolist()
+            assert ours.node.tolist() == frame["sale_id"].tolist()
+            assert ours.label.tolist() == frame[column].tolist()
+
+
+def test_several_labels_per_row(tmp_path: Path) -> None:
+    sql = CHURN.replace("AS INTEGER) AS churned", "AS INTEGER) AS one").replace(
+        "FROM timestamps", ", 1 AS two\nFROM timestamps"
+    )
+    sql = f"SELECT asked_at, person_id, [one, two] AS churned FROM ({sql})"
+    folder = with_tasks(tmp_path / "rel", both=churn(sql=sql, task_type="multilabel_classification"))
+    theirs = loaded(folder).load_task("both", regenerate=True)
+    task = read_relbench_tasks(folder)["both"]
+    with opened(folder) as db:
+        ours, frame = task.seeds(db, "val"), theirs.get_table("val", mask_input_cols=False).df
+    assert (task.kind, task.metric) == ("multilabel", "macro_auroc")
+    assert ours.node.tolist() == frame["person_id"].tolist()
+    assert ours.label.tolist() == [list(row) for row in frame["churned"]]
 
 
 def test_labels_that_relbench_wrote_are_those_that_the_query_gives(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet
 import pytest
 import torch
@@ -74,6 +75,88 @@ def test_at_a_moment(churn: Path, shop: Path) -> None:
     assert newer["predictions"] == two
     shown = run("predict", churn, "--time", "2024-03-01").stdout
     assert re.search(rf"^ +{expected[0]} +2024-03-01", shown, re.MULTILINE)
+
+
+@pytest.fixture
+def later(shop: Path, tmp_path: Path) -> Path:
+    """The shop with a new customer who has ordered once."""
+    source = tmp_path / "later.sqlite"
+    shutil.copy(shop / "shop.sqlite", source)
+    with sqlite3.connect(source) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(customer)")]
+        old = dict(zip(columns, connection.execute("SELECT * FROM customer LIMIT 1").fetchone(), strict=True))
+        old |= {"customer_id": 424242, "joined": "2024-05-01"}
+        connection.execute(f"INSERT INTO customer VALUES ({', '.join('?' for _ in old)})", list(old.values()))
+        order = connection.execute("SELECT * FROM orders LIMIT 1").fetchone()
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(orders)")]
+        new = dict(zip(columns, order, strict=True)) | {"order_id": 999_999, "customer_id": 424242}
+        new["ordered_at"] = "2024-12-30"
+        connection.execute(f"INSERT INTO orders VALUES ({', '.join('?' for _ in new)})", list(new.values()))
+    return source
+
+
+def test_on_the_source_as_it_is_now(churn: Path, later: Path, tmp_path: Path) -> None:
+    asked = ["--time", "2024-06-01", "-q"]
+    before = {row["customer_id"]: row["prediction"] for row in document("predict", churn, *asked)["predictions"]}
+    rows = document("predict", churn, "--source", later, *asked)["predictions"]
+    now = {row["customer_id"]: row["prediction"] for row in rows}
+    assert set(now) == {*before, 424242}
+    assert {key: now[key] for key in before} == pytest.approx(before, abs=1e-6)
+    result = run("predict", churn, "--source", later, "-o", f"{tmp_path / 'out.duckdb'}::churn_today", "-q")
+    last = re.search(r"predicting at (\S+).*the last moment in the data; --time names another", result.stderr)
+    assert last is not None
+    with duckdb.connect(str(tmp_path / "out.duckdb"), read_only=True) as connection:
+        found = connection.execute("SELECT customer_id, timestamp FROM churn_today ORDER BY 1 DESC").fetchall()
+    assert found[0][0] == 424242
+    assert str(found[0][1]).startswith(last[1])
+    again = ["predict", churn, "--source", later, "-q", "-o", tmp_path / "out.duckdb", "--table", "churn_today"]
+    assert "already has a table 'churn_today'" in run(*again, code=1).stderr
+    run("predict", churn, "-o", tmp_path / "out.sqlite", "-q")
+    with sqlite3.connect(tmp_path / "out.sqlite") as lite:
+        assert len(lite.execute("SELECT * FROM predictions").fetchall()) == len(
+            document("predict", churn)["predictions"]
+        )
+    content = later.read_bytes()
+    for source in (later, f"sqlite:///{later}"):
+        into = ["predict", churn, "--source", source, "-o", f"{later}::predictions", "-q"]
+        assert "belongs to the source" in run(*into, code=1).stderr
+    assert later.read_bytes() == content
+    run("predict", churn, "--source", later, "--graph", churn / "graph", code=2)
+    run("predict", churn, "--table", "x", code=2)
+    run("predict", churn, "-o", tmp_path / "p.csv", "--table", "x", code=2)
+
+
+def test_a_source_with_another_schema(churn: Path, later: Path) -> None:
+    with sqlite3.connect(later) as connection:
+        connection.execute("ALTER TABLE product RENAME COLUMN price TO cost")
+    message = run("predict", churn, "--source", later, "-q", code=1).stderr
+    assert "the schema changed in 1 place" in message
+    assert "column product.price" in message
+    assert "column product.cost" not in message.split("columns:")[0]
+    assert "predictions" not in document("predict", churn, "--source", later, "-q", code=1)
+
+
+def test_explain(churn: Path, later: Path, shop: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(shop / "shop.sqlite") as connection:
+        key = connection.execute("SELECT customer_id FROM orders WHERE ordered_at < '2024-05-01' LIMIT 1").fetchone()[0]
+    asked = ["--key", str(key), "--time", "2024-06-01", "-q"]
+    found = document("explain", churn, *asked)
+    (row,) = document("predict", churn, *asked)["predictions"]
+    assert found["prediction"] == pytest.approx(row["prediction"], abs=1e-5)
+    assert (found["table"], found["key"]) == ("customer", key)
+    assert {part["table"] for part in found["tables"]} >= {"customer", "orders"}
+    assert sum(part["score"] for part in found["rows"]) == pytest.approx(
+        found["prediction"] - found["baseline"] - found["gap"]
+    )
+    text = run("explain", churn, "--source", later, "--key", "424242", "--top", "3", "-q").stdout
+    assert text.startswith("customer 424242 at 2024-")
+    assert "by being there" in text
+    run("explain", churn, *asked, "-o", tmp_path / "why.txt", code=2)
+    assert "there is no row" in run("explain", churn, "--key", "1", "--time", "2024-06-01", code=1).stderr
+
+
+def test_explain_is_for_rows(links: Path) -> None:
+    assert "explanations are for predictions of rows" in run("explain", links, "--key", "1", code=1).stderr
 
 
 def test_refuses(churn: Path) -> None:

@@ -15,7 +15,6 @@ import torch
 
 import relgraph
 from relgraph.data.graph import HeteroGraph
-from relgraph.data.time import UNKNOWN
 
 LIMIT = dt.datetime(2020, 6, 1)
 MICROS = int((LIMIT - dt.datetime(1970, 1, 1)).total_seconds()) * 1_000_000
@@ -130,7 +129,50 @@ def test_a_cut_shows_no_line_of_a_row_that_it_hides(where: str, limit: dt.dateti
         shown = relgraph.build_graph(db.upto(LIMIT), limit, inherit_times=False, progress=False)
     assert seen(graph) == expected
     for name in ("line", "note"):  # the lines, and what refers to them
-        time, keys = graph.nodes[name].time, tables(with_late=True)[name].column(0).to_pylist()
+        time = graph.nodes[name].time
         assert time is not None
-        assert (time == UNKNOWN).tolist() == [key >= 1000 for key in keys]
+        assert (time <= MICROS).all()
+        assert graph.nodes[name].num_nodes == shown.nodes[name].num_nodes == tables(with_late=False)[name].num_rows
         assert shown.nodes[name].time is None
+
+
+@pytest.mark.parametrize("where", ["frames", "files"])
+def test_a_cut_hides_from_sql_what_refers_to_a_later_row(where: str, tmp_path: Path) -> None:
+    with connected(where, tmp_path / "all", with_late=True) as db:
+        cut, early = db.upto(LIMIT), tables(with_late=False)
+        for name in ("owner", "case", "line", "note"):
+            found = cut.sql(f'SELECT * FROM "{name}"')
+            assert found.num_rows == cut.num_rows(name) == early[name].num_rows
+        lines = cut.sql(f"SELECT id FROM ({cut.numbered('line', ['id'])}) ORDER BY __row")["id"].to_pylist()
+        assert lines == [i for i in db.sql("SELECT id FROM line")["id"].to_pylist() if i < 1000]
+        assert cut.upto(LIMIT - dt.timedelta(days=30)).num_rows("note") == 30
+
+
+def test_a_line_of_what_has_no_time_stays() -> None:
+    found = {
+        "case": pa.table({"id": [1, 2, 3], "at": [LIMIT, None, LIMIT + dt.timedelta(days=1)]}),
+        "line": pa.table({"id": range(5), "case": [1, 2, 3, None, 77], "other": [3, 1, 1, 1, 1]}),
+    }
+    keys: dict[str, Any] = {"case": "id", "line": {"primary_key": "id", "foreign_keys": {"case": "case"}}}
+    with relgraph.connect(found, keys=keys, times={"case": "at"}, progress=False) as db:
+        assert db.upto(LIMIT).sql("SELECT id FROM line ORDER BY id")["id"].to_pylist() == [0, 1, 3, 4]
+    keys["line"]["foreign_keys"]["other"] = "case"
+    with relgraph.connect(found, keys=keys, times={"case": "at"}, progress=False) as db:
+        assert db.upto(LIMIT).sql("SELECT id FROM line ORDER BY id")["id"].to_pylist() == [1, 3, 4]
+
+
+def test_tables_that_refer_to_each_other_and_to_themselves() -> None:
+    found = {
+        "case": pa.table({"id": [1, 2], "at": [LIMIT, LIMIT + dt.timedelta(days=1)]}),
+        "line": pa.table({"id": [0, 1, 2], "case": [1, 2, 1], "before": [None, 0, 1], "note": [0, 1, None]}),
+        "note": pa.table({"id": [0, 1], "line": [0, 1]}),
+    }
+    keys: dict[str, Any] = {
+        "case": "id",
+        "line": {"primary_key": "id", "foreign_keys": {"case": "case", "before": "line", "note": "note"}},
+        "note": {"primary_key": "id", "foreign_keys": {"line": "line"}},
+    }
+    with relgraph.connect(found, keys=keys, times={"case": "at"}, progress=False) as db:
+        cut = db.upto(LIMIT)
+        assert cut.sql("SELECT id FROM line ORDER BY id")["id"].to_pylist() == [0, 2]
+        assert cut.sql("SELECT id FROM note")["id"].to_pylist() == [0]

@@ -1,4 +1,4 @@
-"""Message passing against the formula written out, and trimmed against whole."""
+"""GraphSAGE against the formula written out and PyG's own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch_geometric.loader import NodeLoader
 from torch_geometric.nn import HeteroConv, SAGEConv
 
-from relgraph.data.graph import EdgeStore, HeteroGraph, NodeStore
 from relgraph.errors import SchemaError, ShapeError
 from relgraph.nn import EntityModel, HeteroGraphSAGE
 from relgraph.sampling import TemporalSampler
+from tests.nn.graphs import shop_graph
 
 
 def test_a_layer_is_the_written_formula() -> None:
@@ -58,47 +56,8 @@ def test_an_unknown_aggregation_is_refused() -> None:
         HeteroGraphSAGE(["a"], [], aggr="min")  # type: ignore[arg-type]
 
 
-def graph() -> HeteroGraph:
-    generator = torch.Generator().manual_seed(1)
-
-    def ends(n: int, m: int, count: int) -> torch.Tensor:
-        return torch.stack([torch.randint(n, (count,), generator=generator) for n in (n, m)])
-
-    time = torch.randint(0, 100, (40,), generator=generator)
-    nodes = {"person": NodeStore(6), "sale": NodeStore(40, time=time), "shop": NodeStore(3), "alone": NodeStore(2)}
-    edges = {
-        ("sale", "buyer", "person"): EdgeStore(ends(40, 6, 40)),
-        ("sale", "place", "shop"): EdgeStore(ends(40, 3, 40)),
-        ("person", "boss", "person"): EdgeStore(ends(6, 6, 5)),
-    }
-    return HeteroGraph(nodes, edges)
-
-
-@settings(max_examples=20)
-@given(st.integers(1, 3), st.integers(0, 2**31), st.sampled_from(["person", "sale", "alone"]))
-def test_what_the_seeds_do_not_need_is_left_out_without_a_difference(layers: int, seed: int, table: str) -> None:
-    data_graph = graph()
-    torch.manual_seed(seed)
-    model = EntityModel(data_graph, table, channels=4, layers=layers, encoder_layers=1).eval()
-    sampler = TemporalSampler(data_graph, [3] * layers, seed=seed)
-    nodes = torch.tensor([1, 0, 1])
-    loader = NodeLoader(
-        data_graph.to_hetero_data(),
-        node_sampler=sampler,
-        input_nodes=(table, nodes),
-        input_time=torch.tensor([50, 80, 10]),
-        batch_size=3,
-    )
-    batch = next(iter(loader))
-    n_id = {name: batch[name].n_id for name in batch.node_types}
-    owners = {name: batch[name].batch for name in batch.node_types}
-    x = model.encoder(n_id, owners, batch[table].seed_time)
-    whole = model.head(model.gnn(x, batch.edge_index_dict)[table])[:3]
-    torch.testing.assert_close(model(batch), whole)
-
-
 def test_every_parameter_that_can_matter_gets_a_gradient() -> None:
-    data_graph = graph()
+    data_graph = shop_graph()
     model = EntityModel(data_graph, "person", channels=4, encoder_layers=1)
     sampler = TemporalSampler(data_graph, [-1, -1])
     loader = NodeLoader(
@@ -118,4 +77,4 @@ def test_every_parameter_that_can_matter_gets_a_gradient() -> None:
 
 def test_an_unknown_entity_table_is_refused() -> None:
     with pytest.raises(SchemaError, match="there is no table 'persn'; tables: person, sale, shop, alone"):
-        EntityModel(graph(), "persn")
+        EntityModel(shop_graph(), "persn")

@@ -11,11 +11,11 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import NodeLoader
 from torch_geometric.nn import HeteroConv, HGTConv, SAGEConv
-from torch_geometric.sampler import BaseSampler, EdgeSamplerInput, NodeSamplerInput
+from torch_geometric.sampler import BaseSampler, NodeSamplerInput
 
 from relgraph.data.graph import EdgeStore, HeteroGraph, NodeStore
 from relgraph.data.time import STATIC, UNKNOWN
-from relgraph.errors import ProtocolError, SchemaError, ShapeError
+from relgraph.errors import BackendError, SchemaError, ShapeError
 from relgraph.sampling import TemporalSampler
 
 
@@ -144,6 +144,72 @@ def test_repr(graph: HeteroGraph) -> None:
     assert repr(TemporalSampler(graph, [3, 2], until=7)) == (
         "TemporalSampler(num_neighbors=[3, 2], strategy='uniform', seed=0, until=7)"
     )
+    assert repr(TemporalSampler(graph, [3], "decayed", cutoff="strict", half_life="1 hour")) == (
+        "TemporalSampler(num_neighbors=[3], strategy='decayed', seed=0, cutoff='strict', half_life=3600000000)"
+    )
+
+
+def test_strict_leaves_out_what_happens_at_the_seed_time(graph: HeteroGraph) -> None:
+    times = torch.arange(100)
+    times[0] = STATIC
+    graph = graph.replace(nodes={**graph.nodes, "order": NodeStore(100, time=times)})
+    index = NodeSamplerInput(None, torch.tensor([0, 0, 0]), torch.tensor([30, 31, STATIC]), "customer")
+    for cutoff, expected in (
+        ("inclusive", [0, 10, 20, 30, 0, 10, 20, 30, 0]),
+        ("strict", [0, 10, 20, 0, 10, 20, 30, 0]),
+    ):
+        sampler = TemporalSampler(graph, {("order", "customer_id", "customer"): [-1]}, cutoff=cutoff)
+        assert sampler.sample_from_nodes(index).node["order"].tolist() == expected
+    sampler = TemporalSampler(graph, [-1], cutoff="strict", until=20)  # until stays inclusive
+    assert sampler.sample_from_nodes(index).node["order"].tolist() == [0, 10, 20, 0, 10, 20, 0]
+
+
+def test_the_time_of_an_edge_hides_the_edge_and_not_what_is_reached_otherwise() -> None:
+    nodes = {"a": NodeStore(2, time=torch.tensor([1, 2])), "b": NodeStore(1)}
+    edges = {
+        ("a", "late", "b"): EdgeStore(torch.tensor([[0, 1], [0, 0]]), torch.tensor([9, 9])),
+        ("a", "early", "b"): EdgeStore(torch.tensor([[0], [0]])),
+    }
+    sampler = TemporalSampler(HeteroGraph(nodes, edges), [-1, -1])
+    out = sampler.sample_from_nodes(NodeSamplerInput(None, torch.tensor([0]), torch.tensor([5]), "b"))
+    assert out.node["a"].tolist() == [0]
+    assert out.edge["a", "late", "b"].tolist() == []
+    assert out.edge["a", "early", "b"].tolist() == [0]
+    out = sampler.sample_from_nodes(NodeSamplerInput(None, torch.tensor([0]), torch.tensor([9]), "b"))
+    assert out.node["a"].tolist() == [0, 1]
+
+
+def test_stored_directions_only(graph: HeteroGraph) -> None:
+    sampler = TemporalSampler(graph, [-1, -1], reverse=False)
+    data = graph.to_hetero_data(reverse=False)
+    batch = next(iter(NodeLoader(data, node_sampler=sampler, input_nodes=("customer", torch.tensor([0])))))
+    assert batch["shop"].num_nodes == 0  # orders point at shops, and nothing leads back
+    assert batch["order"].num_nodes == 40  # of customer 0 and of the friends 1, 2 and 3
+    assert not any(relation.startswith("rev_") for _, relation, _ in batch.edge_types)
+    both = {**graph.edges, ("shop", "rev_shop_id", "order"): EdgeStore(torch.tensor([[0], [1]]))}
+    with pytest.raises(SchemaError, match=r"both stored.*use reverse=False"):
+        TemporalSampler(graph.replace(edges=both), [2])
+    sampler = TemporalSampler(graph.replace(edges=both), [-1], reverse=False)
+    out = sampler.sample_from_nodes(NodeSamplerInput(None, torch.tensor([1]), None, "order"))
+    assert out.node["shop"].tolist() == [0]
+
+
+def test_engines(graph: HeteroGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert TemporalSampler(graph, [2]).engine == "numba"
+    assert TemporalSampler(graph, [2], engine="tensor").engine == "tensor"
+    monkeypatch.setattr("relgraph.sampling.options.find_spec", lambda name: None)
+    assert TemporalSampler(graph, [2]).engine == "tensor"
+    with pytest.raises(BackendError, match="needs Numba, which is not installed"):
+        TemporalSampler(graph, [2], engine="numba")
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "last", "decayed"])
+def test_both_engines_give_the_loader_the_same(graph: HeteroGraph, strategy: Any) -> None:
+    first, second = (
+        [content(batch) for batch in loader(graph, TemporalSampler(graph, [3, 2], strategy, engine=engine))]
+        for engine in ("tensor", "numba")
+    )
+    assert first == second
 
 
 @pytest.mark.parametrize(
@@ -157,7 +223,15 @@ def test_repr(graph: HeteroGraph) -> None:
             ShapeError,
             "as many hops for every edge type",
         ),
-        ({"strategy": "latest"}, ShapeError, "one of uniform, last, got 'latest'"),
+        ({"num_neighbors": 5}, ShapeError, r"integers of at least -1 .* got 5"),
+        ({"num_neighbors": [True]}, ShapeError, r"integers of at least -1"),
+        ({"strategy": "latest"}, ShapeError, "one of uniform, last, decayed, got 'latest'"),
+        ({"cutoff": "before"}, ShapeError, "cutoff: expected one of inclusive, strict, None, got 'before'"),
+        ({"engine": "rust"}, ShapeError, "engine: expected one of auto, tensor, numba, got 'rust'"),
+        ({"seed": 1.5}, ShapeError, "seed: expected a whole number"),
+        ({"until": "2020-01-01"}, ShapeError, "until: expected a whole number"),
+        ({"device": "nowhere"}, BackendError, "device: expected one that torch can use here, got 'nowhere'"),
+        ({"device": "meta", "engine": "numba"}, BackendError, "engine='numba' samples on the CPU only"),
     ],
 )
 def test_bad_settings(graph: HeteroGraph, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -191,9 +265,3 @@ heavy = {"torch_geometric", "torch_frame", "duckdb", "pandas"} & sys.modules.key
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_links_are_refused(graph: HeteroGraph) -> None:
-    ends = torch.tensor([0])
-    with pytest.raises(ProtocolError, match="samples around rows"):
-        TemporalSampler(graph, [2]).sample_from_edges(EdgeSamplerInput(None, ends, ends))

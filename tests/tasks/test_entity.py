@@ -13,7 +13,7 @@ import torch
 import relgraph
 from relgraph.data.interval import format_interval, interval_sql, parse_interval
 from relgraph.errors import ProtocolError, SchemaError
-from relgraph.tasks import EntityTask
+from relgraph.tasks import EntityTask, task_from_dict
 
 DAY = 86_400_000_000
 BOUGHT = """
@@ -239,7 +239,7 @@ def test_splits_without_room_or_table(db: Any) -> None:
     ("changes", "message"),
     [
         ({"val_time": "2021-01-01"}, "val_time must be before test_time, got 2021-01-01 and 2020-03-21"),
-        ({"kind": "ranking"}, "kind: expected one of binary, regression, multiclass, got 'ranking'"),
+        ({"kind": "ranking"}, "kind: expected one of binary, regression, multiclass, multilabel, got 'ranking'"),
         ({"regime": "future"}, "regime: expected one of seed-time, frozen"),
         ({"metric": "mae"}, "metric: expected one of auroc, .*, got 'mae'"),
         ({"num_eval_times": 0}, "num_eval_times: expected at least 1"),
@@ -255,7 +255,7 @@ def test_bad_settings(changes: dict[str, Any], message: str) -> None:
 
 def test_settings_survive_as_json(db: Any) -> None:
     whole = task(regime="frozen", metric="accuracy", entity_column="id")
-    again = EntityTask(**whole.to_dict())
+    again = task_from_dict(whole.to_dict())
     assert again.to_dict() == whole.to_dict()
     assert again.horizon == whole.horizon == 10 * DAY
     assert again.until == whole.test_time

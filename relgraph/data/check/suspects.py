@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from relgraph.data.check.report import LabelReport, LaterColumn
 from relgraph.data.check.time_columns import MICROSECONDS_9000, Moment
 from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, quote, quote_all
+from relgraph.data.time import UNKNOWN
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,11 +78,14 @@ def label_leaks(db: Database, task: LabelledTask) -> tuple[LabelReport, ...]:
         task: Whose training rows are compared.
     """
     import pyarrow
+    import torch
 
     seeds = task.seeds(db, "train")
     label = seeds.label.double().numpy()
     cursor = db.cursor()
-    columns = {"node": seeds.node.numpy(), "time": seeds.time.numpy(), "label": label}
+    # a task without time sees everything
+    time = torch.full_like(seeds.node, UNKNOWN) if seeds.time is None else seeds.time
+    columns = {"node": seeds.node.numpy(), "time": time.numpy(), "label": label}
     cursor.register(_LABELS, pyarrow.table(columns))
     try:
         if len(label) < _LEAST_ROWS or (label == label[0]).all():

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relgraph.errors import ProtocolError, ShapeError
+from relgraph.metrics.checks import binary_pair, pair
+from relgraph.metrics.multilabel import multilabel_metrics
 
 __all__ = [
     "ENTITY_METRICS",
@@ -26,6 +28,7 @@ ENTITY_METRICS: dict[str, tuple[str, ...]] = {
     "binary": ("auroc", "average_precision", "accuracy"),
     "regression": ("mae", "rmse", "r2"),
     "multiclass": ("accuracy", "macro_f1"),
+    "multilabel": ("macro_auroc", "macro_average_precision", "micro_f1"),
 }
 """The metrics of each kind of task; the first is the usual one to steer by."""
 
@@ -45,7 +48,7 @@ def auroc(label: ArrayLike, score: ArrayLike) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(*_binary(label, score, "auroc")))
+    return float(roc_auc_score(*binary_pair(label, score, "auroc")))
 
 
 def average_precision(label: ArrayLike, score: ArrayLike) -> float:
@@ -61,7 +64,7 @@ def average_precision(label: ArrayLike, score: ArrayLike) -> float:
     """
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(*_binary(label, score, "average_precision")))
+    return float(average_precision_score(*binary_pair(label, score, "average_precision")))
 
 
 def accuracy(label: ArrayLike, predicted: ArrayLike) -> float:
@@ -75,7 +78,7 @@ def accuracy(label: ArrayLike, predicted: ArrayLike) -> float:
         ProtocolError: If there are no rows or values that are not finite.
         ShapeError: If the shapes differ.
     """
-    label, predicted = _pair(label, predicted)
+    label, predicted = pair(label, predicted)
     return float((label == predicted).mean())
 
 
@@ -92,7 +95,7 @@ def macro_f1(label: ArrayLike, predicted: ArrayLike) -> float:
     """
     from sklearn.metrics import f1_score
 
-    return float(f1_score(*_pair(label, predicted), average="macro", zero_division=0))
+    return float(f1_score(*pair(label, predicted), average="macro", zero_division=0))
 
 
 def mae(label: ArrayLike, predicted: ArrayLike) -> float:
@@ -106,7 +109,7 @@ def mae(label: ArrayLike, predicted: ArrayLike) -> float:
         ProtocolError: If there are no rows or values that are not finite.
         ShapeError: If the shapes differ.
     """
-    label, predicted = _pair(label, predicted)
+    label, predicted = pair(label, predicted)
     return float(np.abs(label - predicted).mean())
 
 
@@ -121,7 +124,7 @@ def rmse(label: ArrayLike, predicted: ArrayLike) -> float:
         ProtocolError: If there are no rows or values that are not finite.
         ShapeError: If the shapes differ.
     """
-    label, predicted = _pair(label, predicted)
+    label, predicted = pair(label, predicted)
     return float(np.sqrt(np.square(label - predicted).mean()))
 
 
@@ -138,7 +141,7 @@ def r2(label: ArrayLike, predicted: ArrayLike) -> float:
     """
     from sklearn.metrics import r2_score
 
-    label, predicted = _pair(label, predicted)
+    label, predicted = pair(label, predicted)
     if (label == label[0]).all():
         raise ProtocolError(f"r2 needs labels that differ, all {len(label)} are {label[0]:g}; use mae or rmse")
     return float(r2_score(label, predicted))
@@ -148,12 +151,14 @@ def entity_metrics(kind: str, label: ArrayLike, prediction: ArrayLike) -> dict[s
     """All metrics of a kind of task.
 
     Args:
-        kind: ``"binary"``, ``"multiclass"`` or ``"regression"``.
-        label: 0 or 1, class numbers, or values, ``[n]``.
-        prediction: Probability of class 1 ``[n]``, of every class ``[n, classes]``, or values ``[n]``.
+        kind: ``"binary"``, ``"multiclass"``, ``"multilabel"`` or ``"regression"``.
+        label: 0 or 1, class numbers, or values, ``[n]``; of several labels 0 or 1, ``[n, labels]``.
+        prediction: Probability of class 1 ``[n]``, of every class ``[n, classes]``, of every label ``[n, labels]``, or
+            values ``[n]``.
 
     Returns:
-        By the names of :data:`ENTITY_METRICS`; for ``accuracy``, a probability above one half is class 1.
+        By the names of :data:`ENTITY_METRICS`; for ``accuracy`` and ``micro_f1``, a probability above one half
+        is class 1.
 
     Raises:
         ProtocolError: If there are no rows, labels of one class only, or values that are not finite.
@@ -175,6 +180,8 @@ def entity_metrics(kind: str, label: ArrayLike, prediction: ArrayLike) -> dict[s
             "average_precision": average_precision(label, probability),
             "accuracy": accuracy(label, probability > 0.5),
         }
+    if kind == "multilabel":
+        return multilabel_metrics(label, probability)
     classes = _classes(label, probability)
     return {"accuracy": accuracy(label, classes), "macro_f1": macro_f1(label, classes)}
 
@@ -191,31 +198,3 @@ def _classes(label: ArrayLike, probability: NDArray[np.float64]) -> NDArray[Any]
             f"got {number.min()}..{number.max()}"
         )
     return cast("NDArray[Any]", probability.argmax(axis=1))
-
-
-def _pair(label: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    pair = np.asarray(label, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if pair[0].ndim != 1 or pair[0].shape != pair[1].shape:
-        raise ShapeError(
-            f"expected labels and predictions of one length, got {list(pair[0].shape)} and {list(pair[1].shape)}"
-        )
-    if not len(pair[0]):
-        raise ProtocolError("there are no rows to evaluate; is the split empty?")
-    for name, values in zip(("labels", "predictions"), pair, strict=True):
-        wrong = int((~np.isfinite(values)).sum())
-        if wrong:
-            raise ProtocolError(f"{wrong} of {len(values)} {name} are NaN or infinite; they have no metric")
-    return pair
-
-
-def _binary(label: ArrayLike, score: ArrayLike, metric: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    labels, scores = _pair(label, score)
-    if not np.isin(labels, (0, 1)).all():
-        raise ShapeError(f"{metric}: labels must be 0 or 1, got {np.unique(labels)[:5].tolist()}")
-    positive = int(labels.sum())
-    if positive in (0, len(labels)):
-        raise ProtocolError(
-            f"{metric} needs both classes, got {positive} positive of {len(labels)} labels; "
-            "use a longer period or another validation time"
-        )
-    return labels, scores

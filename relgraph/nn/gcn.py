@@ -1,0 +1,179 @@
+"""Networks for plain graphs: the graph convolution of Kipf and Welling, and personalised PageRank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from relgraph.data.graph import EdgeType, NodeType
+from relgraph.errors import ShapeError
+
+__all__ = ["HeteroGCN", "PersonalizedPageRank", "normalised_sum"]
+
+
+def normalised_sum(
+    x: Mapping[NodeType, Tensor], edges: Mapping[EdgeType, Tensor], degree: Mapping[NodeType, Tensor]
+) -> dict[NodeType, Tensor]:
+    r"""Neighbours and the node itself, each divided by the square roots of both degrees.
+
+    .. math:: y_v = \frac{x_v}{d_v} + \sum_{(u, v)} \frac{x_u}{\sqrt{d_u d_v}}, \qquad d_v = 1 + |\{(u, v)\}|
+
+    Kipf and Welling 2017 (arXiv 1609.02907), eq. 2, over the edges of all types alike.
+
+    Args:
+        x: Vectors ``[N, channels]`` per node type.
+        edges: Int64 ``[2, E]`` per edge type: source, target.
+        degree: :math:`d` per node type, ``[N]``.
+
+    Returns:
+        ``[N, channels]`` per node type.
+    """
+    scale = {name: degree[name].rsqrt().unsqueeze(1) for name in x}
+    scaled = {name: h * scale[name] for name, h in x.items()}
+    out = dict(scaled)
+    for (source, _, target), (row, col) in edges.items():
+        if row.numel():
+            out[target] = out[target].index_add(0, col, scaled[source].index_select(0, row))
+    return {name: h * scale[name] for name, h in out.items()}
+
+
+def _degrees(x: Mapping[NodeType, Tensor], edges: Mapping[EdgeType, Tensor]) -> dict[NodeType, Tensor]:
+    out = {name: h.new_ones(h.size(0)) for name, h in x.items()}
+    for (_, _, target), index in edges.items():
+        out[target] = out[target] + torch.bincount(index[1], minlength=out[target].size(0))
+    return out
+
+
+class HeteroGCN(nn.Module):
+    r"""The graph convolutional network of Kipf and Welling 2017 (arXiv 1609.02907).
+
+    .. math:: h^{(l+1)} = \mathrm{ReLU}\big(\hat{A}\, h^{(l)} W_{\tau}\big)
+
+    with :math:`\hat{A}` of :func:`normalised_sum` and one matrix per node type :math:`\tau` and layer, so that on a
+    graph of one node type it is the published network; edge types are not told apart. Degrees are those within the
+    batch: exact on a whole graph, and for a sampled one as far as its neighbours were taken.
+
+    Args:
+        node_types: The node types.
+        edge_types: The edge types that messages flow along.
+        channels: Width of all vectors.
+        num_layers: Rounds of message passing.
+        dropout: Before each layer.
+
+    Raises:
+        ShapeError: If ``dropout`` is no probability.
+    """
+
+    hops_per_round: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        node_types: Sequence[NodeType],
+        edge_types: Sequence[EdgeType],
+        channels: int = 128,
+        num_layers: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check_share("dropout", dropout)
+        self.node_types, self.dropout = list(node_types), dropout
+        self.layers = nn.ModuleList(
+            nn.ModuleList(nn.Linear(channels, channels) for _ in self.node_types) for _ in range(num_layers)
+        )
+
+    def forward(
+        self,
+        x_dict: Mapping[NodeType, Tensor],
+        edge_index_dict: Mapping[EdgeType, Tensor],
+        num_sampled_nodes: Mapping[NodeType, Sequence[int]] | None = None,
+        num_sampled_edges: Mapping[EdgeType, Sequence[int]] | None = None,
+    ) -> dict[NodeType, Tensor]:
+        """Pass messages.
+
+        Args:
+            x_dict: Vectors ``[N, channels]`` per node type.
+            edge_index_dict: Edges per type, int64 ``[2, E]``: source, target.
+            num_sampled_nodes: Taken for the sake of the other networks; every node is computed.
+            num_sampled_edges: The same.
+
+        Returns:
+            Vectors of all nodes per node type.
+        """
+        x, degree = dict(x_dict), _degrees(x_dict, edge_index_dict)
+        for layer in cast("Iterable[Any]", self.layers):
+            h = {
+                name: F.linear(F.dropout(x[name], self.dropout, self.training), layer[i].weight)
+                for i, name in enumerate(self.node_types)
+                if name in x
+            }
+            h = normalised_sum(h, edge_index_dict, degree)
+            x = {name: torch.relu(h[name] + layer[i].bias) for i, name in enumerate(self.node_types) if name in h}
+        return x
+
+
+class PersonalizedPageRank(nn.Module):
+    r"""Vectors spread by personalised PageRank: APPNP of Gasteiger et al. 2019 (arXiv 1810.05997), eq. 4.
+
+    .. math:: z^{(k+1)} = (1 - \alpha) \hat{A}\, z^{(k)} + \alpha\, z^{(0)}
+
+    It has no parameters: what is spread comes from the encoder, and the head reads the result (the paper's order, head
+    first, is the same as long as the head is linear).
+
+    Args:
+        node_types: The node types.
+        edge_types: The edge types that messages flow along.
+        channels: Not used; every network is made alike.
+        num_layers: Steps, 10 in the paper.
+        alpha: How much of its own vector a node keeps in each step.
+        dropout: Of edges in each step, and of the vectors before the first.
+
+    Raises:
+        ShapeError: If ``alpha`` or ``dropout`` is no share.
+    """
+
+    hops_per_round: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        node_types: Sequence[NodeType],
+        edge_types: Sequence[EdgeType],
+        channels: int = 128,
+        num_layers: int = 10,
+        alpha: float = 0.1,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check_share("alpha", alpha)
+        _check_share("dropout", dropout)
+        self.num_layers, self.alpha, self.dropout = num_layers, alpha, dropout
+
+    def forward(
+        self,
+        x_dict: Mapping[NodeType, Tensor],
+        edge_index_dict: Mapping[EdgeType, Tensor],
+        num_sampled_nodes: Mapping[NodeType, Sequence[int]] | None = None,
+        num_sampled_edges: Mapping[EdgeType, Sequence[int]] | None = None,
+    ) -> dict[NodeType, Tensor]:
+        """Spread vectors; arguments and result as in :meth:`HeteroGCN.forward`."""
+        first = {name: F.dropout(h, self.dropout, self.training) for name, h in x_dict.items()}
+        x, degree = first, _degrees(x_dict, edge_index_dict)
+        for _ in range(self.num_layers):
+            edges = dict(edge_index_dict)
+            if self.training and self.dropout:
+                keep = 1 - self.dropout
+                edges = {
+                    kind: index[:, torch.rand(index.size(1), device=index.device) < keep]
+                    for kind, index in edges.items()
+                }
+            h = normalised_sum(x, edges, degree)
+            x = {name: (1 - self.alpha) * h[name] + self.alpha * first[name] for name in h}
+        return x
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ShapeError(f"{name}: expected a share in [0, 1), got {value!r}")
