@@ -3,7 +3,7 @@
     python benchmarks/chinook_northwind.py ../shared/data/db
 
 Both are small: 59 customers with 412 invoices, 93 customers with 830 orders. The figures are noisy; the files say on
-how many rows they stand. Chinook's invoices were generated on a schedule, seven a customer with the same few gaps, which
+how many rows they stand. Chinook's invoices were generated on a schedule, seven a customer with the same gaps, which
 days since the last ones tell: its figures say that this is found, and nothing about customers.
 """
 

@@ -103,6 +103,11 @@ def soak(result: Result) -> Row:
     )
 
 
+def soak_leaks(result: Result) -> Row:
+    cases, passed = result["cases_per_property"], "no leak" if result["passed"] else "LEAKS"
+    return f"samples of generated graphs, rows and links, every option: {cases:,} cases each", f"**{passed}**", ""
+
+
 def demo(result: Result) -> Row:
     churn = "<br>".join(f"{name} {metrics['auroc']:.3f}" for name, metrics in result["churn"].items())
     links = "<br>".join(f"{name} {metrics['mrr']:.3f}" for name, metrics in result["links"].items())
@@ -157,6 +162,15 @@ def sampling(result: Result) -> Row:
     return "<br>".join(what), "<br>".join(here), "<br>".join(elsewhere)
 
 
+def planetoid(result: Result) -> Row:
+    here, elsewhere = [], []
+    for row in result["rows"]:
+        here.append(f"{row['data']}, {row['network']}: **{row['test_mean']:.1f}** ± {row['test_sd']:.1f}")
+        elsewhere.append(f"{row['published']}")
+    seeds = len(result["rows"][0]["runs"])
+    return (f"{result['task']}, {result['metric']}, {seeds} seeds", "<br>".join(here), "<br>".join(elsewhere))
+
+
 ROWS: dict[str, Callable[[Result], Row]] = {
     "rel_f1_driver_dnf": rel_f1,
     "rel_f1_driver_top3": rel_f1,
@@ -169,12 +183,14 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "rel_f1_driver_circuit": rel_f1_links,
     "chinook": shop,
     "northwind": shop,
+    "planetoid": planetoid,
     "fb15k237_lowfer": fb15k237,
     "demo": demo,
     "bench_ranking": ranking,
     "bench_build": build,
     "bench_sampling": sampling,
     "soak": soak,
+    "soak_leaks": soak_leaks,
 }
 
 

@@ -87,7 +87,7 @@ class Backtest:
 
     Args:
         db: Where labels come from.
-        graph: What columns come from; its statistics should see nothing later than ``task.val_time``.
+        graph: What columns come from; its statistics see nothing later than ``task.val_time``.
         task: The task, with its times.
         helpers: Tasks with the same entity table, times and regime.
         copies: Of each training row in the frozen regime.
@@ -96,6 +96,7 @@ class Backtest:
 
     Raises:
         ProtocolError: If a task is neither binary nor a regression, helpers do not fit, or there is no copy.
+        LeakageError: If ``graph`` shows what a task hides, or its statistics saw rows later than ``task.val_time``.
     """
 
     def __init__(
@@ -115,6 +116,8 @@ class Backtest:
             _check(task, one)
         if task.val_time is None or task.test_time is None:
             raise ProtocolError("a backtest is for tasks with time, but this one is static")
+        for one in (task, *helpers):
+            one.require_sound(graph)
         self._times = task.val_time, task.test_time
         self.db, self.task = db, task
         sources = (

@@ -123,6 +123,8 @@ def fit_boosting(
         engine = "lightgbm" if booster_name() == "LightGBM" else "sklearn"
     if engine == "lightgbm" and booster_name() != "LightGBM":
         raise BackendError("LightGBM is not installed; pip install 'relgraph[boosting]', or take engine='sklearn'")
+    if not isinstance(search, Sequence) or not all(isinstance(options, Mapping) for options in search):
+        raise ProtocolError(f"search: expected a list of configurations such as [{{'num_leaves': 31}}], got {search!r}")
     if not search or not seeds or not len(train.x) or not len(val.x):
         raise ProtocolError(
             f"boosting needs configurations, seeds and rows; got {len(search)} configurations, {len(seeds)} seeds, "

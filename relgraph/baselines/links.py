@@ -53,12 +53,12 @@ def past_visits(bench: Bench, seed: int) -> Predictions:
 
 def network(bench: Bench, seed: int) -> Predictions:
     """The link model of :func:`relgraph.training.link.fit_links`; ``options["gnn"]`` are its settings."""
-    from relgraph.training.link import fit_links
+    from relgraph.training.entity import fit
 
     if bench.db is None:
         raise ProtocolError("links come from a database, but none is given")
     settings = {"seed": seed, "progress": bench.progress, **bench.options.get("gnn", {})}
-    predictor = fit_links(bench.db, bench.graph, bench.task, **settings)
+    predictor = fit(bench.db, bench.graph, bench.task, **settings)
     asked = {split: bench.seeds[split] for split in _ASKED}
     return {split: predictor.rank(s.node, s.time, progress=bench.progress)[0] for split, s in asked.items()}
 

@@ -58,6 +58,7 @@ _WITHOUT_RANDOMNESS = {
 }
 _NEEDS_PAST = {"history-mean", "history-median", "history-last", "boosting-past"}
 _BOOSTED = ("boosting-past", "boosting-aggregates", "boosting-row")
+_SOURCES = ("row", "aggregates", "past")
 _ENSEMBLE = "ensemble"
 
 
@@ -114,7 +115,8 @@ def compare(
         The table; it prints itself, also as HTML and JSON.
 
     Raises:
-        ProtocolError: If a name is unknown, or a split has no rows.
+        ProtocolError: If a name of a model or of settings is unknown, or a split has no rows.
+        LeakageError: If ``graph`` shows what the task hides, or its statistics saw rows later than ``task.val_time``.
     """
     known = {**LINK_MODELS} if task.kind == "link" else {**ENTITY_MODELS, _ENSEMBLE: None}
     chosen = list(dict.fromkeys(default_models(task) if models is None else models))
@@ -123,8 +125,13 @@ def compare(
             raise ProtocolError(f"models: {name!r} does not fit {task!r}; those that do: {', '.join(known)}")
     if not seeds:
         raise ProtocolError("seeds: expected at least one")
-    if hasattr(task, "require_hidden"):
-        task.require_hidden(graph)
+    settings = ["gnn"] if task.kind == "link" else ["gnn", "boosting", *_SOURCES, *_BOOSTED, "hybrid"]
+    for name in options or ():
+        if name not in settings:
+            raise ProtocolError(
+                f"options: nothing called {name!r} has settings; those that have: {', '.join(settings)}"
+            )
+    task.require_sound(graph)
     bench = Bench(db, graph, task, options, progress)
     results: list[ModelResult] = []
     kept: dict[tuple[str, int], Predictions] = {}

@@ -60,7 +60,7 @@ def compare(
         "refresh": refresh, "progress": progress,
     }  # fmt: skip
     with open_database(source, **database) as db:
-        question = make(db).with_times(db, progress=progress)
+        question = make(db, progress=progress).with_times(db, progress=progress)
         graph = build_graph(db, fit_until=question.val_time, hide=question.hidden, progress=progress)
         found = run(db, graph, question, model or None, seeds=range(seeds), options=options, progress=progress)
     if html is not None:

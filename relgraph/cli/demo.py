@@ -77,7 +77,7 @@ def demo(
         with open_database(
             url, keys, times, table, schemas=schema, views=views, snapshot=snapshot, refresh=refresh, progress=not quiet
         ) as db:
-            chosen: Any = make_task(db)
+            chosen: Any = make_task(db, progress=not quiet)
             if chosen.family != "entity":
                 raise typer.BadParameter("the demo predicts rows: expected a task about an entity", param_hint="--task")
             result = run_demo(db, task=chosen, **options)

@@ -32,7 +32,12 @@ def predict(
     head: Annotated[str | None, typer.Option(help="Label of the head.", rich_help_panel=LINKS)] = None,
     relation: Annotated[str | None, typer.Option(help="Label of the relation.", rich_help_panel=LINKS)] = None,
     tail: Annotated[str | None, typer.Option(help="Label of the tail.", rich_help_panel=LINKS)] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many answers.", rich_help_panel=LINKS)] = 10,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k", min=1, help="How many answers, or targets of each row: 10, or the task's k.", rich_help_panel=LINKS
+        ),
+    ] = None,
     new: Annotated[
         bool, typer.Option("--new", help="Leave out what the data already says.", rich_help_panel=LINKS)
     ] = False,
@@ -88,13 +93,15 @@ def predict(
     if found.kind == "links":
         only_rows = {"--time": time, "--key": key, "--source": source, "--graph": graph, "--out": out, "--table": table}
         _refuse_for("a link predictor", only_rows)
-        _predict_links(found, {"head": head, "relation": relation, "tail": tail}, k, new, as_json)
+        _predict_links(found, {"head": head, "relation": relation, "tail": tail}, 10 if k is None else k, new, as_json)
         return
     _refuse_for("a predictor of rows", {"--head": head, "--relation": relation, "--tail": tail, "--new": new or None})
+    if found.meta["task"].get("task") != "link":
+        _refuse_for("a predictor of single values", {"-k": k})
     place = None if out is None else _place(out, table)
     if table is not None and out is None:
         raise typer.BadParameter("needs --out, the .duckdb or .sqlite file", param_hint="--table")
-    predictions = _predict_rows(found, time, key, graph, source, not quiet)
+    predictions = _predict_rows(found, time, key, graph, source, not quiet, {} if k is None else {"k": k})
     if out is not None and place is not None:
         from relgraph.training.predictions import write_predictions
 
@@ -127,17 +134,23 @@ def _predict_links(run: Run, parts: dict[str, str | None], k: int, new: bool, as
 
 
 def _predict_rows(
-    run: Run, time: str | None, keys: list[str] | None, newer: Path | None, source: str | None, progress: bool
+    run: Run,
+    time: str | None,
+    keys: list[str] | None,
+    newer: Path | None,
+    source: str | None,
+    progress: bool,
+    options: dict[str, int],
 ) -> pyarrow.Table:
     with open_predictor(run, newer, source, progress) as predictor:
         timed = predictor.task.regime != "static"
         if keys and time is None and source is None and timed:
             raise typer.BadParameter("needs --time, the moment of the prediction", param_hint="--key")
         if time is None and source is None and not keys:
-            return predictor.predict(read_seeds(run, "test", predictor.graph), progress=progress)
+            return predictor.predict(read_seeds(run, "test", predictor.graph), progress=progress, **options)
         moment = moment_for(predictor, time)
         chosen = [parse_key(predictor.graph, predictor.task.entity_table, text) for text in keys or ()]
-        return predictor.predict(keys=chosen or "all", time=moment, progress=progress)
+        return predictor.predict(keys=chosen or "all", time=moment, progress=progress, **options)
 
 
 def _refuse_for(what: str, options: dict[str, Any]) -> None:

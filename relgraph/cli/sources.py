@@ -128,14 +128,14 @@ def open_statements(
         return _split(graph.statements(form), split, seed)
 
 
-def read_task(path: Path) -> Callable[[Database], Task]:
+def read_task(path: Path) -> Callable[..., Task]:
     """The task of a TOML or JSON file with the arguments of a task, or of one of its forms.
 
     ``task`` says which: ``"entity"`` (default), ``"link"`` or ``"column"``; with ``form``, such as ``"count"`` or
     ``"next"``, the file has the arguments of that form instead of SQL.
 
     Returns:
-        What makes the task for a database.
+        What makes the task for a database; it takes ``progress=``.
 
     Raises:
         AdapterError: If the file cannot be read.

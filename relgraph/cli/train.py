@@ -65,7 +65,10 @@ def train(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="NAME=VALUE", help="An argument of the scorer; repeatable.", rich_help_panel=LINKS
+            "--set",
+            metavar="NAME=VALUE",
+            help="An argument of the scorer, or with --task of relgraph.fit, such as gnn=hgt; repeatable.",
+            rich_help_panel=BOTH,
         ),
     ] = None,
     form: Annotated[
@@ -113,6 +116,7 @@ def train(
         relgraph train fb15k-237 -o runs/lowfer --set dim=200 --set rank=30
         relgraph train shop.sqlite -o runs/links --scorer distmult --epochs 20
         relgraph train shop.sqlite -o runs/churn --task churn.toml --keys shop.toml
+        relgraph train shop.sqlite -o runs/hgt --task churn.toml --keys shop.toml --set gnn=hgt --epochs 3
     """
     common = _given(
         epochs=epochs, lr=lr, batch_size=batch_size, patience=patience, max_seconds=max_seconds, seed=seed,
@@ -141,8 +145,8 @@ def train(
             statements = open_statements(source, form, split, seed, database)
             report = _train_links(out, statements, scorer, arguments, seed, {**common, **for_links})
         else:
-            _refuse({**for_links, **_given(set=set_)}, "is for link prediction, without --task")
-            report = _train_rows(out, source, task, database, {**common, **for_rows})
+            _refuse(for_links, "is for link prediction, without --task")
+            report = _train_rows(out, source, task, database, {**common, **for_rows, **_arguments(set_)})
     log(f"saved in {out}; next: relgraph evaluate {out}")
     if as_json:
         show_document(report)
@@ -202,7 +206,7 @@ def _train_rows(
     progress = database["progress"]
     make_task = read_task(task_file)
     with open_database(source, **database) as db:
-        task = make_task(db).with_times(db, progress=progress)
+        task = make_task(db, progress=progress).with_times(db, progress=progress)
         graph = build_graph(db, fit_until=task.val_time, hide=task.hidden, progress=progress)
         predictor = fit(db, graph, task, **options)
         splits = {}
@@ -214,7 +218,8 @@ def _train_rows(
         name = db.name
     graph.save(out / "graph")
     predictor.save(out / "model")
-    report: dict[str, Any] = {"kind": "rows", "source": name, "table": task.entity_table, "metric": task.metric}
+    report: dict[str, Any] = {"kind": "rows", "source": name, "table": task.entity_table}
+    report |= {"metric": task.metric, "regime": task.regime}
     report |= {"rows": {split: len(seeds) for split, seeds in splits.items()}, **_summary(predictor.history)}
     # what predict --source connects with
     connect = {name: database[name] for name in ("times", "tables", "schemas", "views")}

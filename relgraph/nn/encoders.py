@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 from torch_frame import stype
 from torch_frame.data.stats import StatType
 from torch_frame.nn import (
@@ -29,6 +28,7 @@ from relgraph.data.tensor_frames import frame_names, to_tensor_frame
 from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.errors import ShapeError
 from relgraph.nn.fused import run_resnet, sum_columns
+from relgraph.ops.dropout import dropout
 
 __all__ = ["HeteroEncoder", "RelativeTimeEncoder", "TableEncoder", "days_between"]
 
@@ -137,12 +137,12 @@ class TableEncoder(nn.Module):
             if kind in frame.feat_dict and self.training:
                 frame.feat_dict[kind] = self._dropped(frame.feat_dict[kind])
         out = sum_columns(self.network, frame, self.channels) / len(features.column_names) ** 0.5
-        return F.dropout(torch.relu(out), self.dropout, self.training)
+        return dropout(torch.relu(out), self.dropout, self.training)
 
     def _dropped(self, value: Any) -> Any:
         if isinstance(value, Tensor):
-            return F.dropout(value, self.dropout)
-        return type(value)(value.num_rows, value.num_cols, F.dropout(value.values, self.dropout), value.offset)
+            return dropout(value, self.dropout, True)
+        return type(value)(value.num_rows, value.num_cols, dropout(value.values, self.dropout, True), value.offset)
 
     def _clean(self, kind: SemanticType, value: Tensor | Ragged) -> Tensor | Ragged:
         """Bring values into the range that PyTorch Frame's encoders take."""

@@ -153,6 +153,17 @@ class _GatedTable(nn.Module):
         return x if self.age is None else x + gate[:, count : count + 1] * self.age
 
 
+class _Summed(nn.Module):
+    """What a :class:`TableEncoder` without residual blocks does with the column embeddings, side by side."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.columns = columns
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x.view(x.size(0), self.columns, -1).sum(1) / self.columns**0.5)
+
+
 @torch.no_grad()
 def _gated_table(model: EntityModel, name: NodeType, n_id: Tensor, seed_time: Tensor | None) -> _GatedTable:
     encoder = model.encoder
@@ -170,7 +181,9 @@ def _gated_table(model: EntityModel, name: NodeType, n_id: Tensor, seed_time: Te
         return _GatedTable(ages, value, value.new_zeros(0, value.size(1)), age, None)
     value, names = _column_vectors(table, store.features.select(rows))
     null, _ = _column_vectors(table, _null_row(store.features))
-    network = nn.Sequential(copy.deepcopy(table.network.backbone), copy.deepcopy(table.network.decoder))
+    network: nn.Module = _Summed(null.size(1))
+    if table.num_layers:
+        network = nn.Sequential(copy.deepcopy(table.network.backbone), copy.deepcopy(table.network.decoder))
     return _GatedTable((*names, *ages), value, null[0], age, network)
 
 
@@ -179,7 +192,8 @@ def _column_vectors(table: TableEncoder, features: Features) -> tuple[Tensor, tu
     device = table._years.device
     names = {kind: columns for kind, columns in features.names.items() if columns}
     values = {kind: table._clean(kind, features.values[kind].to(device)) for kind in names}
-    x, columns = table.network.encoder(to_tensor_frame(values, names, features.widths, features.num_rows))
+    embed = table.network.encoder if table.num_layers else table.network
+    x, columns = embed(to_tensor_frame(values, names, features.widths, features.num_rows))
     return x, tuple(columns)
 
 
@@ -197,8 +211,10 @@ def _null_row(features: Features) -> Features:
 
 
 def _rounds(gnn: Any) -> list[nn.Module]:
-    """Copies of a network with one of its layers each: after another they are the network."""
-    found = []
+    """Copies of a network with one of its layers each, if it has some: after another they are the network."""
+    found: list[nn.Module] = []
+    if not hasattr(gnn, "layers"):  # one without parameters of its own cannot be taken apart
+        return [copy.deepcopy(gnn)]
     for place in range(len(gnn.layers)):
         layer = copy.deepcopy(gnn)
         layer.layers = layer.layers[place : place + 1]

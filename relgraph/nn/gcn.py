@@ -41,6 +41,11 @@ def normalised_sum(
     return {name: h * scale[name] for name, h in out.items()}
 
 
+def _between(x: Mapping[NodeType, Tensor], edges: Mapping[EdgeType, Tensor]) -> dict[EdgeType, Tensor]:
+    """The edges whose both ends have vectors."""
+    return {kind: index for kind, index in edges.items() if kind[0] in x and kind[2] in x}
+
+
 def _degrees(x: Mapping[NodeType, Tensor], edges: Mapping[EdgeType, Tensor]) -> dict[NodeType, Tensor]:
     out = {name: h.new_ones(h.size(0)) for name, h in x.items()}
     for (_, _, target), index in edges.items():
@@ -103,14 +108,15 @@ class HeteroGCN(nn.Module):
         Returns:
             Vectors of all nodes per node type.
         """
-        x, degree = dict(x_dict), _degrees(x_dict, edge_index_dict)
+        x, edges = dict(x_dict), _between(x_dict, edge_index_dict)
+        degree = _degrees(x_dict, edges)
         for layer in cast("Iterable[Any]", self.layers):
             h = {
                 name: F.linear(F.dropout(x[name], self.dropout, self.training), layer[i].weight)
                 for i, name in enumerate(self.node_types)
                 if name in x
             }
-            h = normalised_sum(h, edge_index_dict, degree)
+            h = normalised_sum(h, edges, degree)
             x = {name: torch.relu(h[name] + layer[i].bias) for i, name in enumerate(self.node_types) if name in h}
         return x
 
@@ -160,14 +166,15 @@ class PersonalizedPageRank(nn.Module):
     ) -> dict[NodeType, Tensor]:
         """Spread vectors; arguments and result as in :meth:`HeteroGCN.forward`."""
         first = {name: F.dropout(h, self.dropout, self.training) for name, h in x_dict.items()}
-        x, degree = first, _degrees(x_dict, edge_index_dict)
+        x, known = first, _between(x_dict, edge_index_dict)
+        degree = _degrees(x_dict, known)
         for _ in range(self.num_layers):
-            edges = dict(edge_index_dict)
+            edges = known
             if self.training and self.dropout:
                 keep = 1 - self.dropout
                 edges = {
                     kind: index[:, torch.rand(index.size(1), device=index.device) < keep]
-                    for kind, index in edges.items()
+                    for kind, index in known.items()
                 }
             h = normalised_sum(x, edges, degree)
             x = {name: (1 - self.alpha) * h[name] + self.alpha * first[name] for name in h}

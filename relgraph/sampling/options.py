@@ -142,7 +142,7 @@ def pick_half_life(half_life: str | timedelta | int | None, graph: HeteroGraph, 
     Args:
         half_life: ``"30 days"``, a ``timedelta`` or microseconds. By default a tenth of the time in which the middle
             80 % of all dated edges up to ``until`` lie, so that weights differ a thousandfold over it.
-        graph: The graph.
+        graph: The graph; edges later than its statistics (``fit_until``) do not count either.
         until: No later edge counts.
 
     Raises:
@@ -158,7 +158,7 @@ def pick_half_life(half_life: str | timedelta | int | None, graph: HeteroGraph, 
 
 
 def _half_life_of(graph: HeteroGraph, until: int | None) -> int:
-    last = UNKNOWN - 1 if until is None else until
+    last = min(UNKNOWN - 1 if moment is None else moment for moment in (until, graph.fit_until))
     times: list[Tensor] = []
     for edge_type in graph.edges:
         time = graph.edge_time(edge_type)

@@ -84,7 +84,7 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
         cutoff: ``"inclusive"`` or ``"strict"``; by default inclusive for rows and strict for links. Negatives are rows
             known at the link's time, inclusive, whichever it is.
         half_life: For ``"decayed"``: ``"30 days"``, a ``timedelta`` or microseconds; by default a tenth of the time in
-            which the middle 80 % of all dated edges up to ``until`` lie.
+            which the middle 80 % of all dated edges up to ``until``, and the graph's ``fit_until``, lie.
         reverse: Follow the ``rev_`` direction of every edge type too, as ``to_hetero_data(reverse=True)`` has them.
         homogeneous: For a graph of one node type and PyG's ``Data`` (``graph.to_data()``): all edge types are one, the
             stored direction is followed, and a fan-out counts over all of them.

@@ -70,6 +70,7 @@ class PastLabels:
         if not last or min(last) < 1:
             raise ProtocolError(f"last: expected numbers of labels from 1, got {tuple(last)!r}")
         self.task, self.db = task, db
+        self.until = task.until
         self.last = tuple(sorted(set(last)))
         self.step = task.horizon if step is None else parse_interval(step, "step")
         self.half_life = 6 * task.horizon if half_life is None else parse_interval(half_life, "half_life")
@@ -103,7 +104,7 @@ class PastLabels:
         """
         if time is None:
             raise ProtocolError("past labels need seeds with a time")
-        moment = time if self.task.until is None else time.clamp(max=self.task.until)
+        moment = time if self.until is None else time.clamp(max=self.until)
         out = np.full((node.numel(), len(self.names)), np.nan)
         if not node.numel():
             return out

@@ -233,21 +233,38 @@ class Task(ABC):
     def to_dict(self) -> dict[str, Any]:
         """The task as plain JSON values; :func:`relgraph.tasks.task_from_dict` is the inverse."""
 
-    def require_hidden(self, graph: HeteroGraph) -> None:
-        """Refuse a graph whose features show what the task hides.
+    def require_sound(self, graph: HeteroGraph, left_out: Sequence[str] = (), what: str = "the graph") -> None:
+        """Refuse a graph that shows what the task hides, or whose statistics saw rows of validation and test.
+
+        Args:
+            graph: What a model reads.
+            left_out: Columns of it, as ``"table.column"``, that the model does not read.
+            what: What messages call it.
 
         Raises:
-            LeakageError: If one of :attr:`hidden` is a feature; the message says how to leave it out.
+            LeakageError: If it does; the message says how to build it.
         """
-        shown = []
-        for name in self.hidden:
-            table, _, column = name.rpartition(".")
-            store = graph.nodes.get(table)
-            if store is not None and store.features is not None and column in store.features.column_names:
-                shown.append(name)
+        self.require_hidden(graph, left_out, what)
+        until, val_time = graph.fit_until, self.val_time
+        timed = any(store.time is not None for store in graph.nodes.values())
+        if val_time is None or (not timed if until is None else until <= val_time):
+            return
+        seen = "all rows, whatever their time" if until is None else f"rows up to {format_time(until)}"
+        raise LeakageError(
+            f"the column statistics of {what} saw {seen}, but validation begins at {format_time(val_time)}; "
+            "build the graph with build_graph(db, fit_until=task.val_time)"
+        )
+
+    def require_hidden(self, graph: HeteroGraph, left_out: Sequence[str] = (), what: str = "the graph") -> None:
+        """The part of :meth:`require_sound` that is about :attr:`hidden`; arguments and errors are its own."""
+        tables = {
+            name: store.features.column_names for name, store in graph.nodes.items() if store.features is not None
+        }
+        there = {f"{table}.{column}" for table, columns in tables.items() for column in columns}
+        shown = [name for name in self.hidden if name in there and name not in left_out]
         if shown:
             raise LeakageError(
-                f"the graph shows {', '.join(shown)}, from which the label of {self!r} can be told; "
+                f"{what} shows {', '.join(shown)}, from which the label of {self!r} can be told; "
                 "build the graph with build_graph(db, hide=task.hidden)"
             )
 
@@ -276,9 +293,14 @@ class Task(ABC):
         times: list[int] = self.times(db, split).tolist()
         if not times:
             name, moments = self._where(split)
+            first, last = time_quantiles(db, (0.0, 1.0))
+            latest = [format_time(last - n * self.horizon) for n in (2, 1)]
+            fitting = (
+                f" such as val_time={latest[0]!r}, test_time={latest[1]!r}" if last - 3 * self.horizon > first else ""
+            )
             raise ProtocolError(
-                f"{name} has no seed time: no label window of {format_interval(self.horizon)} fits ({moments}); "
-                "choose a shorter horizon or other val_time and test_time"
+                f"{name} has no seed time: no label window of {format_interval(self.horizon)} fits ({moments}, rows "
+                f"from {format_time(first)} to {format_time(last)}); choose a shorter horizon or other times{fitting}"
             )
         return times
 

@@ -140,7 +140,8 @@ class EntityTask(Task):
             where: SQL condition on the related rows, with the column names of their table.
             active: Ask only about rows that had a related row in this time up to the timestamp.
             via: Where several ways lead there: the foreign keys to take, as ``"table.column"``.
-            settings: Further arguments of the class: ``kind``, ``val_time``, ``num_eval_times``, ``regime`` and so on.
+            settings: Further arguments of the class: ``kind``, ``val_time``, ``num_eval_times``, ``regime`` and so on;
+                with ``progress=False`` the times are not told on stderr.
 
         Returns:
             The task, its SQL in ``task.sql``; times that are not given are set as :meth:`with_times` does.
@@ -238,7 +239,9 @@ class EntityTask(Task):
         settings: Mapping[str, Any],
     ) -> EntityTask:
         query = entity_form(db, form, entity_table, of, where, active, via)
-        return cls(entity_table, horizon=horizon, **{**query, **settings}).with_times(db)
+        given = {**query, **settings}
+        progress = given.pop("progress", True)
+        return cls(entity_table, horizon=horizon, **given).with_times(db, progress=progress)
 
     @property
     def label_column(self) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from relgraph.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from relgraph.data.database import Database
     from relgraph.tasks.base import Task
 
 __all__ = ["task_from_dict", "task_maker"]
@@ -44,14 +43,15 @@ def task_from_dict(values: Mapping[str, Any]) -> Task:
     return task
 
 
-def task_maker(values: Mapping[str, Any]) -> Callable[[Database], Task]:
+def task_maker(values: Mapping[str, Any]) -> Callable[..., Task]:
     """A task from its arguments, or from those of a form: ``{"form": "count", "entity_table": ..., "of": ...}``.
 
     Args:
         values: As for :func:`task_from_dict`; with ``"form"``, the arguments of that classmethod.
 
     Returns:
-        What makes the task for a database; what can be checked without one, is checked already.
+        What makes the task for a database, and takes ``progress=``; what can be checked without one, is checked
+        already.
 
     Raises:
         ProtocolError: As :func:`task_from_dict`, or if there is no such form.
@@ -59,7 +59,7 @@ def task_maker(values: Mapping[str, Any]) -> Callable[[Database], Task]:
     given = dict(values)
     if "form" not in given:
         task = task_from_dict(given)
-        return lambda db: task
+        return lambda db, progress=True: task
     family, form = given.pop("task", "entity"), given.pop("form")
     kind, forms = _class(family), _FORMS.get(family, ())
     if form not in forms:
@@ -71,7 +71,7 @@ def task_maker(values: Mapping[str, Any]) -> Callable[[Database], Task]:
         name: p for name, p in inspect.signature(kind).parameters.items() if not name.endswith(("sql", "_column"))
     }
     _check_names(given, needed, {**needed, **settings}, f"{kind.__name__}.{form}")
-    return lambda db: make(db, **given)
+    return lambda db, progress=True: make(db, **given, progress=progress)
 
 
 def _class(family: object) -> type[Any]:

@@ -99,6 +99,8 @@ class Audit:
         failed = (f"  not checked: {reason}" for reason in self.failed)
         return "\n".join([head, *(f"  {finding}" for finding in self.findings), *failed])
 
+    __repr__ = __str__
+
 
 def audit(db: Database, task: Task, graph: HeteroGraph | None = None) -> Audit:
     """Look for ways in which a model would see the future.
@@ -134,7 +136,8 @@ def audit(db: Database, task: Task, graph: HeteroGraph | None = None) -> Audit:
             findings += list(check())
             looked_at += kinds
         except (RelGraphError, _duckdb_error()) as error:
-            failed.append(f"{', '.join(kinds)}: {type(error).__name__}: {error}")
+            reason = str(error).partition("\n")[0]
+            failed.append(f"{', '.join(kinds)}: {type(error).__name__}: {reason}")
     findings.sort(key=lambda finding: finding.severity != "leak")
     return Audit(repr(task), tuple(findings), tuple(looked_at), tuple(failed))
 
@@ -181,7 +184,7 @@ def _of_moments(db: Database, task: EntityTask | LinkTask) -> Iterator[Finding]:
             asked,
             f"the label of {window:,} of {asked:,} rows counts rows whose time is the very moment of prediction; a "
             "model sees these, since the cut-off is inclusive.",
-            "Begin the window after the timestamp (> instead of >=), or sample with cutoff='strict'.",
+            "Begin the window after the timestamp (> instead of >=).",
         )
     if unborn:
         yield Finding(

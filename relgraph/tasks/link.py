@@ -128,7 +128,8 @@ class LinkTask(Task):
             where: SQL condition on the rows that make a link, with the column names of their table.
             active: Ask only about rows that had a link in this time up to the timestamp.
             keys: Where several ways lead to an end: the foreign keys to take, as ``"table.column"``.
-            settings: Further arguments of the class: ``k``, ``val_time``, ``regime`` and so on.
+            settings: Further arguments of the class: ``k``, ``val_time``, ``regime`` and so on; with
+                ``progress=False`` the times are not told on stderr.
 
         Returns:
             The task, its SQL in ``task.sql``; times that are not given are set as :meth:`with_times` does.
@@ -138,7 +139,9 @@ class LinkTask(Task):
             ProtocolError: If no way leads from ``via`` to an end, or several do, or its rows have no time.
         """
         query = link_form(db, entity_table, target_table, via, where, active, keys)
-        return cls(entity_table, target_table, horizon=horizon, **{**query, **settings}).with_times(db)
+        given = {**query, **settings}
+        progress = given.pop("progress", True)
+        return cls(entity_table, target_table, horizon=horizon, **given).with_times(db, progress=progress)
 
     def seeds(self, db: Database, split: Split) -> LinkSeeds:
         """The source rows of a split with their targets, ordered by time and row number.

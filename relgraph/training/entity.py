@@ -15,8 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torch_geometric.data import HeteroData
 
 from relgraph.data.graph import EdgeType, HeteroGraph
-from relgraph.data.time import format_time
-from relgraph.errors import LeakageError, ProtocolError, SchemaError
+from relgraph.errors import ProtocolError, SchemaError
 from relgraph.nn.entity_model import EntityModel
 from relgraph.nn.gnns import GNNS
 from relgraph.tasks import LinkTask, Seeds, Split, Task
@@ -75,8 +74,8 @@ def fit(db: Database | None, graph: HeteroGraph, task: Task, *, audit: bool = Tr
         from relgraph.tasks import audit as look_for_leaks
 
         found = look_for_leaks(db, task, graph)
-        # without progress only what is a leak for certain
-        if found.leaks or ((found.findings or found.failed) and options.get("progress", True)):
+        # cautions are told like progress is; what is wrong for certain always
+        if found.leaks or found.failed or (found.findings and options.get("progress", True)):
             sys.stderr.write(f"{found}\n")
     if isinstance(task, LinkTask):
         from relgraph.training.link import fit_links
@@ -98,7 +97,7 @@ def fit_rows(
     channels: int = 128,
     layers: int = 2,
     num_neighbors: Sequence[int] | Mapping[EdgeType, Sequence[int]] | None = (128, 64),
-    strategy: Literal["uniform", "last"] = "uniform",
+    strategy: Literal["uniform", "last", "decayed"] = "uniform",
     encoder_layers: int = 4,
     head_layers: int = 1,
     dropout: float = 0.2,
@@ -137,7 +136,7 @@ def fit_rows(
         layers: Rounds of message passing.
         num_neighbors: Fan-out of each round, for every edge type or per edge type; ``None`` trains on the whole graph
             at once, for tasks without time.
-        strategy: Neighbours drawn ``"uniform"`` or the ``"last"`` ones.
+        strategy: Neighbours drawn ``"uniform"``, the ``"last"`` ones, or ``"decayed"``, the older the rarer.
         encoder_layers: Residual blocks of each table encoder; 0 makes it linear, for plain graphs with few labels.
         head_layers: Linear layers of the head.
         dropout: In the table encoders, and on the seeds' own columns.
@@ -165,7 +164,8 @@ def fit_rows(
         The trained predictor.
 
     Raises:
-        LeakageError: If the statistics of ``graph`` saw rows later than ``task.val_time``.
+        LeakageError: If ``graph``, or the graph that ``seed_features`` read, shows what the task hides, or its
+            statistics saw rows later than ``task.val_time``.
         ProtocolError: If a split has no rows, the seed is negative, an option is unknown, or ``num_neighbors`` and
             ``layers`` do not fit together.
         BackendError: If the accelerator is unknown, or not available here.
@@ -175,7 +175,7 @@ def fit_rows(
     engine.require_seed(seed)
     _check_choice("loss", loss, get_args(RegressionLoss))
     _check_choice("lr_schedule", lr_schedule, tuple(_SCHEDULES))
-    _check_leakage(graph, task)
+    _check_leakage(graph, task, seed_features)
     _check_rows(db, graph, task)
     if num_neighbors is None:
         if task.regime != "static":
@@ -328,21 +328,12 @@ def _check_hops(num_neighbors: Sequence[int] | Mapping[EdgeType, Sequence[int]],
         )
 
 
-def _check_leakage(graph: HeteroGraph, task: RowTask | LinkTask) -> None:
-    task.require_hidden(graph)
-    if task.val_time is None:
-        return
-    timed = any(store.time is not None for store in graph.nodes.values())
-    if graph.fit_until is None and timed:
-        seen = "all rows, whatever their time"
-    elif graph.fit_until is not None and graph.fit_until > task.val_time:
-        seen = f"rows up to {format_time(graph.fit_until)}"
-    else:
-        return
-    raise LeakageError(
-        f"the column statistics of the graph saw {seen}, but validation begins at {format_time(task.val_time)}; "
-        "build the graph with build_graph(db, fit_until=task.val_time)"
-    )
+def _check_leakage(graph: HeteroGraph, task: RowTask, seed_features: Sequence[SeedFeatures]) -> None:
+    task.require_sound(graph)
+    for source in seed_features:
+        own = getattr(source, "graph", None)
+        if isinstance(own, HeteroGraph) and own is not graph:
+            task.require_sound(own, getattr(source, "hide", ()), f"the graph that {source!r} reads")
 
 
 def _check_arguments(db: object, graph: object, task: object, options: Mapping[str, Any]) -> None:
@@ -357,7 +348,9 @@ def _check_arguments(db: object, graph: object, task: object, options: Mapping[s
     known = [name for name in inspect.signature(trainer).parameters if name not in ("db", "graph", "task")]
     for name in options:
         if name not in known:
-            raise ProtocolError(f"fit: a {type(task).__name__} has no option {name!r}; options: {', '.join(known)}")
+            raise ProtocolError(
+                f"fit of a task of kind {type(task).__name__}: no option {name!r}; options: {', '.join(known)}"
+            )
 
 
 def _check_rows(db: Database | None, graph: HeteroGraph, task: Task) -> None:

@@ -237,17 +237,20 @@ def _tell(
 
 
 def _cells(graph: HeteroGraph, name: NodeType, keys: list[Key], row: ExplainedRow, mask: Tensor) -> list[CellScore]:
-    """The largest scores of single values of a table."""
-    values = mask[:, 1:]
+    """The largest scores of single values of a table; a value that is read twice (seed features) counts once."""
+    read = row.model.gates[name][1:]
+    names = list(dict.fromkeys(read))
+    place = torch.tensor([names.index(column) for column in read], dtype=torch.int64)
+    values = mask.new_zeros(mask.size(0), len(names)).index_add(1, place, mask[:, 1:])
     flat = values.abs().flatten()
     best = flat.topk(min(_CELLS, flat.numel())).indices.sort().values.tolist()
-    features, names = graph.nodes[name].features, row.model.gates[name][1:]
+    features = graph.nodes[name].features
     found = []
-    for place, column in (divmod(i, values.size(1)) for i in best):
-        score = float(values[place, column])
+    for at, column in (divmod(i, values.size(1)) for i in best):
+        score = float(values[at, column])
         if score:
-            shown = None if features is None else shown_value(features, names[column], int(row.rows[name][place]))
-            found.append(CellScore(name, keys[place], names[column], shown, score))
+            shown = None if features is None else shown_value(features, names[column], int(row.rows[name][at]))
+            found.append(CellScore(name, keys[at], names[column], shown, score))
     return found
 
 

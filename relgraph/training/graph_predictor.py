@@ -200,6 +200,7 @@ class GraphPredictor(ABC):
             "task": self._asked.to_dict(),
             "num_neighbors": fan_outs,
             "strategy": self.sampler.strategy,
+            "half_life": self.sampler.half_life if self.sampler.strategy == "decayed" else None,
             "seed": self.sampler.seed,
             "batch_size": self.batch_size,
             "statistics": fingerprints(self.graph),
@@ -258,4 +259,5 @@ def sampling_from_dict(meta: Mapping[str, Any], graph: HeteroGraph) -> dict[str,
         return {"num_neighbors": None}
     by_name = {"/".join(kind): kind for kind in graph.to_hetero_data(features=False).edge_types}
     fan_outs = {by_name[name]: value for name, value in meta["num_neighbors"]}
-    return {"num_neighbors": fan_outs, "strategy": meta["strategy"], "seed": meta["seed"]}
+    given = {name: meta[name] for name in ("strategy", "half_life", "seed")}
+    return {"num_neighbors": fan_outs, **given}

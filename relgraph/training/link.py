@@ -19,7 +19,7 @@ from relgraph.nn.link_model import LinkKind, LinkModel
 from relgraph.ops.tiles import csr_rows, csr_select
 from relgraph.tasks import LinkSeeds, LinkTask
 from relgraph.training import engine
-from relgraph.training.entity import _check_hops, _check_leakage
+from relgraph.training.entity import _check_hops
 from relgraph.training.link_predictor import LinkPredictor
 from relgraph.training.link_ranking import Candidates
 
@@ -40,7 +40,7 @@ def fit_links(
     channels: int = 64,
     layers: int = 2,
     num_neighbors: Sequence[int] | Mapping[EdgeType, Sequence[int]] = (32, 16),
-    strategy: Literal["uniform", "last"] = "last",
+    strategy: Literal["uniform", "last", "decayed"] = "last",
     encoder_layers: int = 2,
     dropout: float = 0.1,
     aggr: Literal["sum", "mean", "max"] = "sum",
@@ -76,7 +76,7 @@ def fit_links(
         channels: Width of the network.
         layers: Rounds of message passing.
         num_neighbors: Fan-out of each round, for every edge type or per edge type.
-        strategy: Neighbours drawn ``"uniform"`` or the ``"last"`` ones.
+        strategy: Neighbours drawn ``"uniform"``, the ``"last"`` ones, or ``"decayed"``, the older the rarer.
         encoder_layers: Residual blocks of each table encoder.
         dropout: In the table encoders.
         aggr: How messages of one edge type meet in GraphSAGE: ``"sum"``, ``"mean"`` or ``"max"``.
@@ -113,7 +113,7 @@ def fit_links(
     for name, value in (("num_negatives", num_negatives), ("batch_size", batch_size)):
         if value < 1:
             raise ProtocolError(f"{name}: expected at least 1, got {value}")
-    _check_leakage(graph, task)
+    task.require_sound(graph)
     _check_rows(db, graph, task)
     _check_hops(num_neighbors, layers, gnn)
     train, valid = task.seeds(db, "train"), task.seeds(db, "val")

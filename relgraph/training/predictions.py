@@ -49,7 +49,7 @@ def prediction_table(
         time: Seed times, int64 ``[n]`` microseconds, or ``None``.
         scores: Probability of 1 or value ``[n]``, or probabilities ``[n, classes]`` or ``[n, labels]``.
         label: The truth where it is known, ``[n]`` or ``[n, labels]``.
-        classes: The names of several classes, which then stand for their numbers.
+        classes: The names of several classes or labels, which then stand for their numbers.
 
     Returns:
         The keys, ``timestamp`` where there is one, ``prediction`` (not of several labels) and, of several classes or
@@ -57,7 +57,7 @@ def prediction_table(
         classes replace the numbers; a class without a name is NULL and ``probability_(none)``. A key column whose name
         is one of these becomes ``key.label`` and the like.
     """
-    names = list(classes or ()) if kind == "multiclass" else []
+    names = list(classes or ()) if kind in ("multiclass", "multilabel") else []
     if names == [str(i) for i in range(len(names))]:
         names = []
     taken = {"timestamp", "prediction", "label"}
@@ -71,7 +71,9 @@ def prediction_table(
         table = _append(table, "probability", scores, names)
     if label is None:
         return table
-    return _append(table, "label", label) if label.dim() == 2 else table.append_column("label", _named(label, names))
+    if label.dim() == 2:
+        return _append(table, "label", label, names)
+    return table.append_column("label", _named(label, names))
 
 
 def _append(table: pyarrow.Table, name: str, values: Tensor, classes: Sequence[str] = ()) -> pyarrow.Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -62,6 +63,13 @@ class EntityPredictor(GraphPredictor):
     def loader(self, node: Tensor, time: Tensor | None, input_id: Tensor | None = None) -> NodeLoader:
         """PyG's loader over seeds, in the order given."""
         return self.seed_loader(self.task.entity_table, node, time, input_id=input_id)
+
+    @contextmanager
+    def unfrozen(self) -> Iterator[None]:
+        """A block in which all that is known at a moment is seen, by the seeds' own columns too."""
+        own = nullcontext() if self.seed_columns is None else self.seed_columns.unfrozen(self.task.until)
+        with super().unfrozen(), own:
+            yield
 
     def seed_matrix(self, node: Tensor, time: Tensor | None) -> Tensor | None:
         """The seeds' own columns as the model reads them, float32 ``[n, seed_width]``; ``None`` if it reads none."""
@@ -151,9 +159,10 @@ class EntityPredictor(GraphPredictor):
             progress: Show progress on stderr.
 
         Returns:
-            The key columns, ``timestamp``, ``prediction`` (probability of 1, value, or likeliest class), and with
-            several classes or labels ``probability_0, probability_1, ...``; classes with names are called by them. A
-            split, like seeds, also has its ``label``.
+            The key columns, ``timestamp``, ``prediction`` (probability of 1, which of two named classes is
+            ``task.classes[1]``; value; or likeliest class), and with several classes or labels
+            ``probability_0, probability_1, ...``; classes with names are called by them. A split, like seeds, also has
+            its ``label``.
 
         Raises:
             ProtocolError: If neither a database nor keys with a time are given.
@@ -193,7 +202,9 @@ class EntityPredictor(GraphPredictor):
 
     @property
     def _classes(self) -> tuple[str, ...] | None:
-        return None if isinstance(self.task, EntityTask) else self.task.classes
+        if isinstance(self.task, EntityTask):
+            return self.task.label_columns if len(self.task.label_columns) > 1 else None
+        return self.task.classes
 
     def explain(
         self,

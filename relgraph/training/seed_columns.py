@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relgraph.errors import ShapeError
+from relgraph.errors import SchemaError, ShapeError
 
 if TYPE_CHECKING:
     from relgraph.tabular.block import Matrix, SeedFeatures
@@ -136,19 +137,44 @@ class SeedColumns:
         joined = np.concatenate(parts, axis=1) if parts else np.empty((node.numel(), 0))
         return torch.from_numpy(joined.astype(np.float32))
 
+    @contextmanager
+    def unfrozen(self, until: int | None) -> Iterator[None]:
+        """A block in which sources that see nothing later than ``until`` see all that is known at a moment."""
+        held: list[Any] = [s for s in self.sources if until is not None and getattr(s, "until", None) == until]
+        for source in held:
+            source.until = None
+        try:
+            yield
+        finally:
+            for source in held:
+                source.until = until
+
     def describe(self) -> dict[str, Any]:
         """Plain JSON values that :meth:`from_dict` reads."""
         scales = [[s.centre, s.spread, s.missing, None if s.codes is None else list(s.codes)] for s in self.scales]
-        return {"sources": [source.describe() for source in self.sources], "scales": scales}
+        sources = [source.describe() for source in self.sources]
+        return {"sources": sources, "names": list(self.names), "scales": scales}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], make: Callable[[Mapping[str, Any]], SeedFeatures]) -> SeedColumns:
-        """The inverse of :meth:`describe`; ``make`` makes a source from what it described itself as."""
+        """The inverse of :meth:`describe`; ``make`` makes a source from what it described itself as.
+
+        Raises:
+            SchemaError: If what is made has other columns than in training.
+        """
         scales = [
             ColumnScale(centre, spread, missing, None if codes is None else tuple(codes))
             for centre, spread, missing, codes in values["scales"]
         ]
-        return cls([make(source) for source in values["sources"]], scales)
+        sources = [make(source) for source in values["sources"]]
+        now, then = [name for source in sources for name in source.names], list(values["names"])
+        if now != then:
+            gone, new = [n for n in then if n not in now], [n for n in now if n not in then]
+            raise SchemaError(
+                "seed features: other columns than in training; "
+                + (f"missing: {', '.join(gone)}; new: {', '.join(new)}" if gone or new else "they are in another order")
+            )
+        return cls(sources, scales)
 
 
 def _clamp(time: Tensor | None, until: int | None) -> Tensor | None:

@@ -91,6 +91,13 @@ def test_errors(db: Database, graph: HeteroGraph) -> None:
         compare(db, graph, shop_task(), ["popularity"], progress=False)
     with pytest.raises(ProtocolError, match="at least one"):
         compare(db, graph, shop_task(), ["constant"], seeds=(), progress=False)
+    with pytest.raises(ProtocolError, match="nothing called 'gnm' has settings; those that have: gnn, boosting"):
+        compare(db, graph, shop_task(), ["constant"], options={"gnm": {"epochs": 1}}, progress=False)
+    options = {"gnn": {"chanels": 3}, "boosting": {"search": 1}}
+    found = compare(db, graph, shop_task(), ["gnn", "boosting-row"], options=options, progress=False)
+    assert "no option 'chanels'" in found["gnn"].note
+    assert "search: expected a list" in found["boosting-row"].note
+    assert repr(found) == str(found)
     assert relgraph.compare is compare
 
 

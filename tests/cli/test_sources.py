@@ -9,7 +9,7 @@ import pytest
 import torch
 import typer
 
-from relgraph.cli.predict import _key
+from relgraph.cli.rows import parse_key
 from relgraph.cli.runs import read_run
 from relgraph.cli.sources import open_database
 from relgraph.data.folder import write_folder
@@ -21,10 +21,10 @@ from relgraph.errors import AdapterError, SchemaError
 def test_a_composite_key_on_the_command_line() -> None:
     keys = Keys(("a", "b"), (torch.tensor([1]), TextColumn.from_strings(["x"])))
     graph = HeteroGraph({"t": NodeStore(1, keys)}, {})
-    assert _key(graph, "t", '[1, "x"]') == (1, "x")
+    assert parse_key(graph, "t", '[1, "x"]') == (1, "x")
     for text in ('["x", "x"]', '[null, "x"]', '[1.5, "x"]'):
         with pytest.raises(typer.BadParameter, match="whole numbers"):
-            _key(graph, "t", text)
+            parse_key(graph, "t", text)
 
 
 def test_a_key_declared_to_refer_to_a_number(tmp_path: Path) -> None:

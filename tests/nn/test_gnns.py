@@ -10,18 +10,27 @@ from torch_geometric.loader import NodeLoader
 
 from relgraph.errors import ShapeError
 from relgraph.nn import GNNS, EntityModel
+from relgraph.nn.rounds import HeteroRounds
 from relgraph.sampling import TemporalSampler
 from tests.nn.graphs import SIZES, both_directions, ends, shop_graph, vectors
 
-OPTIONS = {"sage": {}, "gat": {"heads": 2}, "hgt": {"heads": 2}, "relgnn": {"heads": 2}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "sage": {},
+    "gat": {"heads": 2},
+    "hgt": {"heads": 2},
+    "relgnn": {"heads": 2},
+    "gcn": {"dropout": 0.0},
+    "ppr": {"dropout": 0.0},
+}
 every_gnn = pytest.mark.parametrize("name", GNNS)
+in_rounds = pytest.mark.parametrize("name", [name for name, kind in GNNS.items() if issubclass(kind, HeteroRounds)])
 
 
 def make(name: str, layers: int = 2, channels: int = 4, **options: object) -> torch.nn.Module:
     torch.manual_seed(0)
     graph = shop_graph()
     types = list(both_directions(graph))
-    return GNNS[name](graph.node_types, types, channels, layers, **OPTIONS[name], **options).double()
+    return GNNS[name](graph.node_types, types, channels, layers, **{**OPTIONS[name], **options}).double()
 
 
 def test_every_network_has_options_here() -> None:
@@ -82,7 +91,7 @@ def test_every_parameter_learns_and_every_vector_counts(name: str) -> None:
 @every_gnn
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     graph = shop_graph()
-    gnn = make(name, layers=1, norm="none")
+    gnn = make(name, layers=1, **({"norm": "none"} if issubclass(GNNS[name], HeteroRounds) else {}))
     x = vectors(4)
 
     def person(given: torch.Tensor, sale: torch.Tensor) -> torch.Tensor:
@@ -125,7 +134,7 @@ def test_the_order_of_edges_and_nodes_does_not_matter(name: str) -> None:
         torch.testing.assert_close(out[kind], expected[kind][order[kind]])
 
 
-@every_gnn
+@in_rounds
 def test_dropout_and_norm(name: str) -> None:
     graph = shop_graph()
     edges, x = both_directions(graph), vectors(4)
@@ -147,7 +156,7 @@ def test_heads_divide_the_channels(name: str) -> None:
 
 def test_unknown_networks_and_options_are_refused() -> None:
     graph = shop_graph()
-    with pytest.raises(ShapeError, match="gnn: expected one of sage, gat, hgt, relgnn, got 'gcn'"):
-        EntityModel(graph, "person", gnn="gcn")
+    with pytest.raises(ShapeError, match="gnn: expected one of sage, gat, hgt, relgnn, gcn, ppr, got 'gin'"):
+        EntityModel(graph, "person", gnn="gin")
     with pytest.raises(ShapeError, match="'sage' has no option 'heads'; its options: aggr, norm, dropout"):
         EntityModel(graph, "person", gnn_options={"heads": 2})

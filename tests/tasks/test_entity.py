@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
+import pyarrow
 import pytest
 import torch
 
 import relgraph
 from relgraph.data.interval import format_interval, interval_sql, parse_interval
 from relgraph.errors import ProtocolError, SchemaError
-from relgraph.tasks import EntityTask, task_from_dict
+from relgraph.tasks import EntityTask, LinkSeeds, Seeds, task_from_dict
 
 DAY = 86_400_000_000
 BOUGHT = """
@@ -221,9 +222,25 @@ def test_composite_keys_of_mixed_types() -> None:
         assert seeds.keys.slice(0, 3).to_pydict() == {"shop": [1, 1, 2], "code": ["a", "b", "a"]}
 
 
+def test_seeds_are_told_in_a_line(db: Any) -> None:
+    assert repr(task().seeds(db, "train")).startswith("Seeds(")
+    assert "\n" not in repr(task().seeds(db, "train"))
+    one = Seeds(torch.arange(2), torch.tensor([0, 0]), torch.tensor([0.0, 1.0]).double(), pyarrow.table({"id": [1, 2]}))
+    assert repr(one) == "Seeds(2 rows at 1970-01-01, mean label 0.5)"
+    static = Seeds(torch.arange(2), None, torch.tensor([0, 1]), pyarrow.table({"id": [1, 2]}))
+    assert repr(static) == "Seeds(2 rows)"
+    days = torch.tensor([0, 86_400_000_000])
+    links = LinkSeeds(torch.arange(2), days, torch.tensor([0, 2, 3]), torch.arange(3), pyarrow.table({"id": [1, 2]}))
+    assert repr(links) == "LinkSeeds(2 rows at 2 moments from 1970-01-01 to 1970-01-02, 3 links)"
+
+
 def test_splits_without_room_or_table(db: Any) -> None:
     with pytest.raises(ProtocolError, match="split 'val' has no seed time: no label window of 30 days fits"):
         task(horizon="30 days").seeds(db, "val")
+    with pytest.raises(
+        ProtocolError, match=r"rows from .* to .*; choose a shorter horizon or other times such as val_time"
+    ):
+        task(horizon="25 days").seeds(db, "val")
     with pytest.raises(ProtocolError, match="split 'train' has no seed time"):
         task(horizon="30 days", val_time=str(day(20))).seeds(db, "train")
     with pytest.raises(ProtocolError, match="expected one of train, val, test, got 'valid'"):

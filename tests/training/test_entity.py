@@ -258,3 +258,14 @@ def test_what_does_not_fit_together_is_refused(db: Any, graph: HeteroGraph) -> N
     other = relgraph.connect(frames, keys={"customer": "code"}, times={"purchase": "at"}, progress=False)
     with other, pytest.raises(SchemaError, match="'customer' has 40 nodes and 1 rows"):
         relgraph.fit(other, graph, make_task(), **SMALL)
+
+
+def test_arguments_of_fit_are_checked_first(db: Any, graph: HeteroGraph) -> None:
+    with pytest.raises(
+        ProtocolError, match=r"fit of a task of kind EntityTask: no option 'chanels'; options: gnn, .*channels"
+    ):
+        relgraph.fit(db, graph, make_task(), chanels=16)
+    with pytest.raises(ProtocolError, match=r"fit\(db, graph, task\): db is a HeteroGraph; expected a Database"):
+        relgraph.fit(graph, db, make_task())  # type: ignore[call-overload]
+    with pytest.raises(ProtocolError, match="task is a str; expected an EntityTask"):
+        relgraph.fit(db, graph, "churn")  # type: ignore[call-overload]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -72,10 +73,10 @@ def test_settings_that_integrated_gradients_do_not_take() -> None:
         Explainer(Formula(), IntegratedGradients(), "model", settings, "object")
 
 
-@pytest.mark.parametrize("gnn", sorted(GNNS))
-def test_open_gates_give_the_prediction_with_every_network(graph: HeteroGraph, gnn: str) -> None:
+@pytest.mark.parametrize(("gnn", "blocks"), [*((name, 2) for name in sorted(GNNS)), ("gcn", 0)])
+def test_open_gates_give_the_prediction_with_every_network(graph: HeteroGraph, gnn: str, blocks: int) -> None:
     torch.manual_seed(0)
-    settings = {"channels": 8, "layers": 2, "encoder_layers": 2, "head_layers": 1, "gnn": gnn, "out_channels": 3}
+    settings = {"channels": 8, "layers": 2, "encoder_layers": blocks, "head_layers": 1, "gnn": gnn, "out_channels": 3}
     model = EntityModel(graph, "customer", **settings).eval()  # type: ignore[arg-type]
     task = make_task("count(*) % 3", "multiclass")
     made = EntityPredictor(model, graph, task, settings, {"num_neighbors": [8, 8], "strategy": "uniform", "seed": 0})
@@ -215,11 +216,24 @@ def test_on_another_database(predictor: EntityPredictor) -> None:
     assert {(row.table, row.key) for row in found.rows} == {("customer", "new"), ("purchase", 9999), ("product", 20)}
 
 
+def test_a_value_that_is_read_twice_is_told_once(db: Any, graph: HeteroGraph) -> None:
+    features = [relgraph.tabular.RowFeatures(graph, "customer")]
+    twice = relgraph.fit(db, graph, make_task(), **{**SMALL, "epochs": 1}, seed_features=features)
+    found = twice.explain(key="c003", time=WHEN)
+    told = [(cell.table, cell.key, cell.column) for cell in found.cells]
+    assert len(told) == len(set(told))
+    own = sum(c.score for c in found.cells if (c.table, c.column) == ("customer", "size"))
+    assert own == pytest.approx(found.columns["customer.size"], abs=1e-9)
+
+
 def test_what_cannot_be_explained(predictor: EntityPredictor, graph: HeteroGraph) -> None:
     with pytest.raises(SchemaError, match="no row with code = 'nobody'"):
         predictor.explain(key="nobody", time=WHEN)
     with pytest.raises(ProtocolError, match="need time="):
         predictor.explain(key="c001")
+    links = SimpleNamespace(folder_kind="link_predictor")
+    with pytest.raises(ProtocolError, match="expected a predictor of rows of a table"):
+        relgraph.explain(links, key="c001", time=WHEN)  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match="has one output, so leave output=1 out"):
         predictor.explain(key="c001", time=WHEN, output=1)
     model = EntityModel(graph, "customer", channels=8, out_channels=3).eval()

@@ -43,6 +43,29 @@ def test_the_columns_of_each_kind() -> None:
     assert value["prediction"].to_pylist() == [3.5, -1.0]
 
 
+def test_classes_and_labels_are_called_by_their_names() -> None:
+    scores = torch.tensor([[0.2, 0.5, 0.3], [0.75, 0.15, 0.1]])
+    found = prediction_table("multiclass", keys(), None, scores, torch.tensor([2, 0]), ["web", "shop"])
+    assert found.column_names[2:] == [
+        "prediction", "probability_web", "probability_shop", "probability_(none)", "label",
+    ]  # fmt: skip
+    assert found["prediction"].to_pylist() == ["shop", "web"]
+    assert found["label"].to_pylist() == [None, "web"]
+    whole = prediction_table("multiclass", keys(), None, scores, torch.tensor([2, 0]), ["0", "1", "2"])
+    assert whole["prediction"].to_pylist() == [1, 0]
+    assert whole["label"].to_pylist() == [2, 0]
+    several = prediction_table("multilabel", keys(), None, scores[:, :2], scores[:, :2], ["buys", "writes"])
+    assert several.column_names[2:] == ["probability_buys", "probability_writes", "label_buys", "label_writes"]
+
+
+def test_a_key_called_label_stays_beside_the_label(tmp_path: Path) -> None:
+    named = pyarrow.table({"label": ["ann", "bob"]})
+    found = prediction_table("binary", named, TIME, torch.tensor([0.25, 0.5]), torch.tensor([0.0, 1.0]).double())
+    assert found.column_names == ["key.label", "timestamp", "prediction", "label"]
+    write_predictions(found, tmp_path / "out.sqlite")
+    assert rows_of(tmp_path / "out.sqlite", "predictions")[0][0] == "ann"
+
+
 def test_every_format_gives_the_rows_back(tmp_path: Path) -> None:
     rows = table().to_pylist()
     assert pyarrow.parquet.read_table(write_predictions(table(), tmp_path / "p.parquet")).to_pylist() == rows

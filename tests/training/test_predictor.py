@@ -165,9 +165,10 @@ def test_a_column_without_time(tmp_path: Path) -> None:
     trained = relgraph.fit(db, graph, task, **QUICK)  # type: ignore[arg-type]
     loaded = EntityPredictor.load(trained.save(tmp_path))
     table = loaded.predict(db, keys=["c000", "c001"], progress=False)
-    assert table.column_names == ["code", "prediction", "probability_0", "probability_1", "probability_2"]
+    assert table.column_names == ["code", "prediction", "probability_x", "probability_y", "probability_z"]
     assert table.equals(trained.predict(keys=["c000", "c001"], progress=False))
-    probabilities = torch.tensor([[row[f"probability_{i}"] for i in range(3)] for row in table.to_pylist()])
+    assert set(table["prediction"].to_pylist()) <= set("xyz")
+    probabilities = torch.tensor([[row[f"probability_{name}"] for name in "xyz"] for row in table.to_pylist()])
     assert torch.allclose(probabilities.sum(1), torch.ones(2))
     assert len(loaded.predict(db, keys="all", progress=False)) == 160
     features = loaded.on(db, progress=False).graph.nodes["customer"].features
@@ -178,6 +179,14 @@ def test_a_column_without_time(tmp_path: Path) -> None:
     explanation = loaded.explain(db, key="c000")
     assert explanation.time is None
     assert explanation.output in (0, 1, 2)
+
+
+def test_keys_that_are_no_list(predictor: EntityPredictor) -> None:
+    for keys in (1, "ann"):
+        with pytest.raises(ProtocolError, match=r"keys: expected a list of keys such as \["):
+            predictor.predict(keys=keys, time="2024-01-01")  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match="'soon' is no date"):
+        predictor.predict(keys="all", time="soon")
 
 
 def test_moments_that_do_not_fit(predictor: EntityPredictor) -> None:
