@@ -96,6 +96,16 @@ def test_tables_on_a_terminal_take_data_as_data(
     assert "1,234" in shown
 
 
+# what would take minutes is asked for less
+SMALL = {
+    "relgraph demo": ["--customers", "150", "--epochs", "1", "--link-epochs", "1"],
+    "relgraph compare shop.sqlite --task churn.toml --keys shop.toml": [
+        *("--set", "gnn.epochs=1", "--set", "gnn.channels=8", "--set", "gnn.max_batches=2"),
+        *("--set", "gnn.num_neighbors=[4,2]"),
+    ],
+}
+
+
 @pytest.mark.slow
 def test_documented_examples_run(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the commands, in one folder, as someone who types them in; only the server is stood in for."""
@@ -111,8 +121,7 @@ def test_documented_examples_run(shop: Path, tmp_path: Path, monkeypatch: pytest
     for name in COMMANDS:
         for line in examples(name):
             words = line.replace("postgresql://localhost/shop", "sqlite:///shop.sqlite").replace("1023", str(customer))
-            small = ["--customers", "150", "--epochs", "1", "--link-epochs", "1"] if line == "relgraph demo" else []
-            result = run(*shlex.split(words)[1:], *small)
+            result = run(*shlex.split(words)[1:], *SMALL.get(line, []))
             assert result.stdout or " -o " in words, words
     assert (tmp_path / "demo-out" / "index.html").exists()
     assert (tmp_path / "my-demo" / "index.html").exists()

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.sampler import NodeSamplerInput
@@ -15,7 +15,11 @@ from relgraph.data.graph import EdgeStore, HeteroGraph, NodeStore
 from relgraph.sampling import TemporalSampler
 from tests.sampling.cases import Case, cases, directions, hops_of, node_subgraphs, run, seeing
 
+# the cases are slow to make, and test_leaks.py and test_engine_numba.py sample as many more
+FEWER = settings(max_examples=max(settings.default.max_examples // 4, 10))
 
+
+@FEWER
 @given(cases(fan_out=st.just(-1)))
 def test_without_fan_out_it_is_breadth_first_search(case: Case) -> None:
     stored = directions(case.graph)
@@ -31,6 +35,7 @@ def test_without_fan_out_it_is_breadth_first_search(case: Case) -> None:
         assert found == ({(name, number, hop) for (name, number), hop in hop_of.items()}, edges)
 
 
+@FEWER
 @given(cases())
 def test_every_node_takes_as_many_neighbours_as_it_may(case: Case) -> None:
     stored = directions(case.graph)
@@ -46,6 +51,7 @@ def test_every_node_takes_as_many_neighbours_as_it_may(case: Case) -> None:
         assert not taken  # nothing but a node's first hop expands it
 
 
+@FEWER
 @given(cases(fan_out=st.integers(1, 3)))
 def test_last_takes_the_latest(case: Case) -> None:
     stored = directions(case.graph)
@@ -58,6 +64,7 @@ def test_last_takes_the_latest(case: Case) -> None:
             assert chosen == {e for _, e in row[-case.fan_outs[hop] :]}
 
 
+@FEWER
 @given(cases(), st.randoms(use_true_random=False))
 def test_a_sample_does_not_depend_on_its_batch(case: Case, random: Any) -> None:
     together = node_subgraphs(case, run(case))
@@ -67,6 +74,7 @@ def test_a_sample_does_not_depend_on_its_batch(case: Case, random: Any) -> None:
         assert node_subgraphs(case, run(case, [i]))[0] == together[i]
 
 
+@FEWER
 @given(cases())
 def test_numbering_is_by_hop_seed_and_node(case: Case) -> None:
     out = run(case)
