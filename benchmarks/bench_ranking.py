@@ -27,7 +27,8 @@ from torch import Tensor
 from relgraph.adapters.statement_files import read_statements
 from relgraph.data.statements import Statements
 from relgraph.kge import LowFER
-from relgraph.kge.known import KnownAnswers, sides
+from relgraph.kge.known import KnownAnswers
+from relgraph.kge.questions import ask
 from relgraph.ops import rank
 
 DATA = Path(os.environ.get("RELGRAPH_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
@@ -39,8 +40,8 @@ BATCH = 256
 def ours(query: dict[str, Tensor], candidates: Tensor, test: Statements, known: list[Statements]) -> dict[str, Tensor]:
     ranks = {}
     for position, _ in COLUMNS:
-        answers = KnownAnswers(known, test, position, strict=False)
-        target = sides(test, position)[1]
+        questions, target, _ = ask(test, position)
+        answers = KnownAnswers(known, questions, position, strict=False)
         parts = []
         for start in range(0, len(test), BATCH):
             rows = slice(start, start + BATCH)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from relgraph.lazy import lazy
 
 if TYPE_CHECKING:
+    from relgraph.kge.embeddings import Embeddings as Embeddings
     from relgraph.kge.evaluation import Metrics as Metrics
     from relgraph.kge.evaluation import evaluate as evaluate
     from relgraph.kge.prediction import Prediction as Prediction
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "SCORERS": "relgraph.kge.scorers",
     "DistMult": "relgraph.kge.scorers",
+    "Embeddings": "relgraph.kge.embeddings",
     "LowFER": "relgraph.kge.scorers",
     "Metrics": "relgraph.kge.evaluation",
     "Prediction": "relgraph.kge.prediction",

@@ -11,8 +11,9 @@ from torch import Tensor
 from relgraph.data.progress import track
 from relgraph.data.statements import Statements
 from relgraph.errors import ProtocolError
-from relgraph.kge.known import KnownAnswers, require_shared_vocabulary, sides
-from relgraph.kge.scorers.base import Position, Scorer
+from relgraph.kge.known import KnownAnswers, require_shared_vocabulary
+from relgraph.kge.questions import Position, ask
+from relgraph.kge.scorers.base import Scorer
 from relgraph.ops import RankCounts, rank
 
 __all__ = ["Evaluation", "Filter", "Metrics", "evaluate", "rank_metrics"]
@@ -93,7 +94,8 @@ class Evaluation:
         self.candidates = _candidate_numbers(candidates, statements)
         filter = _chosen_filter(filter, [statements, *known])
         sources = [] if filter == "none" else known
-        self.answers = {p: KnownAnswers(sources, statements, p, filter == "strict") for p in positions}
+        self.asked = {p: ask(statements, p)[:2] for p in positions}
+        self.known = {p: KnownAnswers(sources, self.asked[p][0], p, filter == "strict") for p in positions}
         self.protocol = {
             "filter": filter,
             "candidates": candidates if isinstance(candidates, str) else "subset",
@@ -111,8 +113,11 @@ class Evaluation:
         training = scorer.training
         scorer.eval()
         try:
-            starts = range(0, len(self.statements), self.batch_size)
-            steps = [(position, start) for position in self.positions for start in starts]
+            steps = [
+                (position, start)
+                for position in self.positions
+                for start in range(0, len(self.asked[position][0]), self.batch_size)
+            ]
             parts: dict[str, list[RankCounts]] = {position: [] for position in self.positions}
             candidates = scorer.candidates()
             for position, start in track(steps, "ranking", progress):
@@ -125,16 +130,15 @@ class Evaluation:
     def _rank(
         self, scorer: Scorer, candidates: tuple[Tensor, Tensor | None], position: Position, start: int
     ) -> RankCounts:
-        batch = torch.arange(start, min(start + self.batch_size, len(self.statements)))
+        questions, answers = self.asked[position]
+        batch = torch.arange(start, min(start + self.batch_size, len(questions)))
         device = candidates[0].device
-        part = self.statements.select(batch)
-        head, relation, tail = (x.to(device) for x in (part.head, part.relation, part.tail))
-        query, query_bias = scorer.query(head, relation, tail, part.qualifiers, position)
-        ptr, index = self.answers[position].rows(batch)
+        query, query_bias = scorer.encode(questions.select(batch).to(device))
+        ptr, index = self.known[position].rows(batch)
         counts = rank(
             query,
             candidates[0],
-            sides(part, position)[1].to(device),
+            answers[batch].to(device),
             (ptr.to(device), index.to(device)),
             query_bias=query_bias,
             candidate_bias=candidates[1],

@@ -11,7 +11,8 @@ from torch import Tensor
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge.known import require_shared_vocabulary
-from relgraph.kge.scorers.base import Position, Scorer
+from relgraph.kge.questions import Position
+from relgraph.kge.scorers.base import Scorer
 from relgraph.ops import top_k
 from relgraph.ops.tiles import Csr
 

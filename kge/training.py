@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +16,8 @@ from torch.optim.lr_scheduler import ExponentialLR
 from relgraph.data.statements import Statements
 from relgraph.errors import ProtocolError
 from relgraph.kge.evaluation import Evaluation
-from relgraph.kge.known import group_answers, require_shared_vocabulary
+from relgraph.kge.known import require_shared_vocabulary
+from relgraph.kge.questions import Position, Questions, ask, group_answers, question_keys
 from relgraph.kge.scorers.base import Scorer
 from relgraph.ops import one_to_n_loss
 from relgraph.ops.tiles import Csr, csr_select
@@ -23,36 +25,44 @@ from relgraph.training import History
 from relgraph.training import fit as run
 from relgraph.training.engine import require_seed
 
-__all__ = ["LinkPredictionJob", "Questions", "fit"]
+__all__ = ["Batch", "LinkPredictionJob", "fit"]
 
 
-class Questions(NamedTuple):
-    """Distinct questions ``(entity, relation, ?)`` and all their answers; relations from ``R`` on are inverses."""
+class Batch(NamedTuple):
+    """Distinct questions and all their answers."""
 
-    entity: Tensor
-    relation: Tensor
+    questions: Questions
     answers: Csr
 
     @classmethod
-    def of(cls, statements: Statements) -> Questions:
-        """Both questions of every statement, each distinct one once; qualifiers are ignored."""
-        num_relations = statements.num_relations
-        entity = torch.cat([statements.head, statements.tail])
-        relation = torch.cat([statements.relation, statements.relation + num_relations])
-        key = entity * (2 * num_relations) + relation
-        distinct, number = torch.unique(key, return_inverse=True)
-        answers = group_answers(number, torch.cat([statements.tail, statements.head]), distinct.numel())
-        whole = torch.div(distinct, 2 * num_relations, rounding_mode="floor")
-        return cls(whole, distinct - whole * (2 * num_relations), answers)
+    def of(cls, statements: Statements, positions: Sequence[Position], with_qualifiers: bool) -> Batch:
+        """The questions of every statement at some positions, each distinct one once.
 
-    def select(self, index: Tensor) -> Questions:
+        Args:
+            statements: What is known.
+            positions: What is asked for.
+            with_qualifiers: Whether qualifiers belong to a question; without them only main triples are left.
+        """
+        if not with_qualifiers:
+            statements = replace(statements, qualifiers=None)
+        asked = [ask(statements, position) for position in positions]
+        questions = Questions.cat([part[0] for part in asked])
+        key = question_keys(questions, with_qualifiers=with_qualifiers)
+        num_keys = int(key.max()) + 1
+        first = key.new_full((num_keys,), len(key)).scatter_reduce_(0, key, torch.arange(len(key)), "amin")
+        return cls(questions.select(first), group_answers(key, torch.cat([part[1] for part in asked]), num_keys))
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def select(self, index: Tensor) -> Batch:
         """Some of the questions, in the order of ``index``."""
-        return Questions(self.entity[index], self.relation[index], csr_select(self.answers, index))
+        return Batch(self.questions.select(index), csr_select(self.answers, index))
 
-    def to(self, device: torch.device) -> Questions:
+    def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         ptr, index = self.answers
-        return Questions(self.entity.to(device), self.relation.to(device), (ptr.to(device), index.to(device)))
+        return Batch(self.questions.to(device), (ptr.to(device), index.to(device)))
 
 
 class LinkPredictionJob:
@@ -77,7 +87,8 @@ class LinkPredictionJob:
         scorer.require_vocabulary(train.vocabulary)
         self.model: nn.Module = scorer
         self.scorer = scorer
-        self.questions = Questions.of(train)
+        scorer.learn_from(train)
+        self.questions = Batch.of(train, ("head", "tail"), scorer.reads_qualifiers)
         self.batch_size = batch_size
         self.label_smoothing = label_smoothing
         self.seed = seed
@@ -85,29 +96,33 @@ class LinkPredictionJob:
 
     def num_batches(self) -> int:
         """Batches per epoch; the last one may be smaller."""
-        return -(-len(self.questions.entity) // self.batch_size)
+        return -(-len(self.questions) // self.batch_size)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Questions]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The questions in an order that depends on the seed and the epoch only, from batch ``start`` on."""
         shuffle = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        order = torch.randperm(len(self.questions.entity), generator=torch.Generator().manual_seed(shuffle))
+        order = torch.randperm(len(self.questions), generator=torch.Generator().manual_seed(shuffle))
         for number in range(start, self.num_batches()):
             yield self.questions.select(order[number * self.batch_size : (number + 1) * self.batch_size])
 
-    def loss(self, batch: Questions) -> Tensor:
-        """The mean binary cross-entropy of all candidates for each question."""
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean binary cross-entropy of all candidates for each question, summed over the scorer's terms."""
         candidates, candidate_bias = self.scorer.candidates()
         batch = batch.to(candidates.device)
-        query, query_bias = self.scorer.encode(batch.entity, batch.relation)
-        return one_to_n_loss(
-            query.to(candidates.dtype),
-            candidates,
-            batch.answers,
-            query_bias=None if query_bias is None else query_bias.to(candidates.dtype),
-            candidate_bias=candidate_bias,
-            alpha=self.scorer.alpha,
-            label_smoothing=self.label_smoothing,
-        )
+        total = candidates.new_zeros(())
+        for term in self.scorer.training_terms(batch.questions, batch.answers):
+            bias = term.query_bias
+            loss = one_to_n_loss(
+                term.query.to(candidates.dtype),
+                candidates,
+                term.answers,
+                query_bias=None if bias is None else bias.to(candidates.dtype),
+                candidate_bias=candidate_bias,
+                alpha=self.scorer.alpha,
+                label_smoothing=self.label_smoothing,
+            )
+            total = total + term.weight * loss
+        return total
 
     def validate(self) -> dict[str, float]:
         """Filtered realistic metrics on the validation statements; ``{}`` without any."""

@@ -1,10 +1,10 @@
 """Scorers, one file each. To add one: its file, its line below, and its formula in ``tests/kge/test_scorers.py``."""
 
-from relgraph.kge.scorers.base import Position, Scorer
+from relgraph.kge.scorers.base import Scorer
 from relgraph.kge.scorers.distmult import DistMult
 from relgraph.kge.scorers.lowfer import LowFER
 
-__all__ = ["SCORERS", "DistMult", "LowFER", "Position", "Scorer"]
+__all__ = ["SCORERS", "DistMult", "LowFER", "Scorer"]
 
 SCORERS: dict[str, type[Scorer]] = {
     "distmult": DistMult,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from relgraph.data.statements import Qualifiers, Vocabulary
+from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
+from relgraph.kge.embeddings import Embeddings, require_positive
+from relgraph.kge.questions import MISSING, POSITIONS, Position, Questions
+from relgraph.ops.tiles import Csr
 
-__all__ = ["Position", "Scorer", "require_positive", "require_share"]
+__all__ = ["Scorer", "Term", "require_share"]
 
-Position = Literal["tail", "head"]
+
+class Term(NamedTuple):
+    """A part of the training loss: queries, what they should find, and how much it counts."""
+
+    query: Tensor  # [B, K]
+    query_bias: Tensor | None  # [B]
+    answers: Csr
+    weight: float = 1.0
 
 
 class Scorer(nn.Module):
@@ -20,7 +30,7 @@ class Scorer(nn.Module):
 
     .. math:: s(h, r, t) = \alpha\, q(h, r) \cdot k(t) + a(h, r) + b(t)
 
-    Only tails are ever asked for: relation ``r + R`` is the inverse of ``r`` (reciprocal relations), and the heads of
+    Heads are never asked for: relation ``r + R`` is the inverse of ``r`` (reciprocal relations), and the heads of
     ``(?, r, t)`` are the tails of ``(t, r + R, ?)``. So ``score(h, r, t)`` is the score with the tail asked for.
 
     A subclass implements :meth:`encode` and :meth:`candidates`, and hands its own keyword arguments to this class, so
@@ -29,31 +39,33 @@ class Scorer(nn.Module):
     Args:
         num_entities: Entities ``N`` of the vocabulary.
         num_relations: Relations ``R`` of the vocabulary, without inverses.
-        arguments: Whatever else the subclass was built with; JSON values.
+        arguments: Whatever else the subclass was built with: JSON values, and :class:`~relgraph.kge.Embeddings`.
 
     Raises:
         ShapeError: If the number of entities or relations is no whole number of at least 1.
     """
 
     alpha: ClassVar[float] = 1.0
+    reads_qualifiers: ClassVar[bool] = False
+    """Whether qualifiers change the score; a scorer that does not read them cannot be asked for their values."""
 
     def __init__(self, num_entities: int, num_relations: int, **arguments: Any) -> None:
         super().__init__()
         require_positive(num_entities=num_entities, num_relations=num_relations)
         self.num_entities = num_entities
         self.num_relations = num_relations
-        self.arguments = {"num_entities": num_entities, "num_relations": num_relations, **arguments}
+        plain = {name: x.arguments if isinstance(x, Embeddings) else x for name, x in arguments.items()}
+        self.arguments = {"num_entities": num_entities, "num_relations": num_relations, **plain}
 
     def extra_repr(self) -> str:
         """The arguments it was built with."""
         return ", ".join(f"{name}={value}" for name, value in self.arguments.items())
 
-    def encode(self, entity: Tensor, relation: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Queries for the tails of ``(entity, relation, ?)``.
+    def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
+        """Queries for what is missing in each statement.
 
         Args:
-            entity: int64 ``[B]``, the known entity.
-            relation: int64 ``[B]`` in ``0..2R-1``; from ``R`` on they are inverses.
+            questions: Numbers that the scorer knows, on its device.
 
         Returns:
             ``[B, K]``, and a bias ``[B]`` or ``None``.
@@ -63,6 +75,16 @@ class Scorer(nn.Module):
     def candidates(self) -> tuple[Tensor, Tensor | None]:
         """Every entity as an answer: ``[N, K]``, and a bias ``[N]`` or ``None``."""
         raise NotImplementedError
+
+    def training_terms(self, questions: Questions, answers: Csr) -> list[Term]:
+        """What a training step compares with the candidates; one term, the questions themselves, by default."""
+        return [Term(*self.encode(questions), answers)]
+
+    def learn_from(self, train: Statements) -> None:
+        """Told by :func:`relgraph.kge.fit` what it is trained on; for scorers that look facts up.
+
+        A scorer that does so leaves the statement that is asked about out of what it looks up.
+        """
 
     def query(
         self,
@@ -79,7 +101,8 @@ class Scorer(nn.Module):
             relation: int64 ``[B]`` in ``0..R-1``.
             tail: int64 ``[B]``; may be ``None`` where tails are asked for.
             qualifiers: Qualifiers of the statements. A scorer of triples sees the main triple only and ignores them.
-            position: What is asked for, ``"tail"`` or ``"head"``.
+                Where the value of a qualifier is asked for, it is -1, once in each statement.
+            position: What is asked for: ``"tail"``, ``"head"`` or ``"qualifier"``.
 
         Returns:
             ``[B, K]``, and a bias ``[B]`` or ``None``.
@@ -87,19 +110,25 @@ class Scorer(nn.Module):
         Raises:
             SchemaError: If an entity or a relation is unknown to the scorer.
             ShapeError: If the known side is missing, or the tensors are no int64 vectors of one length.
-            ProtocolError: If ``position`` is neither.
+            ProtocolError: If there is no such position, or the scorer cannot be asked for it.
         """
-        if position not in ("tail", "head"):
-            raise ProtocolError(f"position: expected 'tail' or 'head', got {position!r}")
-        entity = head if position == "tail" else tail
-        if entity is None:
-            known = "head" if position == "tail" else "tail"
+        if position not in POSITIONS:
+            raise ProtocolError(f"position: expected one of {', '.join(map(repr, POSITIONS))}, got {position!r}")
+        left, right = (tail, head) if position == "head" else (head, tail)
+        if left is None or (right is None and position == "qualifier"):
+            known = "tail" if position == "head" or left is not None else "head"
             raise ShapeError(f"position={position!r} asks for the {position}, so the {known} must be given; got None")
-        self._require_known("entity", entity, self.num_entities)
+        right = right if position == "qualifier" else None
         self._require_known("relation", relation, self.num_relations)
-        if entity.shape != relation.shape:
-            raise ShapeError(f"expected as many entities as relations, got {len(entity)} and {len(relation)}")
-        return self.encode(entity, relation if position == "tail" else relation + self.num_relations)
+        for entity in (left, right):
+            if entity is None:
+                continue
+            self._require_known("entity", entity, self.num_entities)
+            if entity.shape != relation.shape:
+                raise ShapeError(f"expected as many entities as relations, got {len(entity)} and {len(relation)}")
+        self._require_pairs(qualifiers, len(relation), position)
+        asked = relation + self.num_relations if position == "head" else relation
+        return self.encode(Questions(left, asked, right, qualifiers))
 
     def score(self, head: Tensor, relation: Tensor, tail: Tensor, qualifiers: Qualifiers | None = None) -> Tensor:
         """Scores of statements, ``[B]``; they order statements and are no probabilities.
@@ -114,7 +143,7 @@ class Scorer(nn.Module):
             SchemaError: If an entity or a relation is unknown to the scorer.
             ShapeError: If the tensors are no int64 vectors of one length.
         """
-        query, query_bias = self.query(head, relation, tail, qualifiers)
+        query, query_bias = self.query(head, relation, None, qualifiers)
         self._require_known("entity", tail, self.num_entities)
         if tail.shape != relation.shape:
             raise ShapeError(f"expected as many tails as relations, got {len(tail)} and {len(relation)}")
@@ -138,6 +167,40 @@ class Scorer(nn.Module):
                 "(statements.num_entities, statements.num_relations)"
             )
 
+    def require_position(self, position: Position) -> None:
+        """Check that the scorer can be asked for a position.
+
+        Raises:
+            ProtocolError: If it is the value of a qualifier, and the scorer does not read qualifiers.
+        """
+        if position == "qualifier" and not self.reads_qualifiers:
+            raise ProtocolError(
+                f"{type(self).__name__} sees the main triple only and cannot be asked for the value of a qualifier; "
+                "a hyper-relational scorer can"
+            )
+
+    def _require_pairs(self, qualifiers: Qualifiers | None, num_questions: int, position: Position) -> None:
+        self.require_position(position)
+        if qualifiers is None:
+            if position == "qualifier":
+                raise ShapeError(
+                    "position='qualifier' asks for a qualifier's value, so qualifiers must be given; got None"
+                )
+            return
+        if len(qualifiers) != num_questions:
+            raise ShapeError(f"qualifiers: expected those of {num_questions} statements, got {len(qualifiers)}")
+        missing = qualifiers.entity == MISSING
+        self._require_known("entity", qualifiers.entity[~missing], self.num_entities)
+        self._require_known("relation", qualifiers.relation, self.num_relations)
+        asked = torch.bincount(qualifiers.statement[missing], minlength=num_questions)
+        wanted = 1 if position == "qualifier" else 0
+        if bool((asked != wanted).any()):
+            row = int((asked != wanted).nonzero()[0])
+            raise ShapeError(
+                f"qualifiers: position={position!r} takes {wanted} values of -1 in each statement, got "
+                f"{int(asked[row])} in statement {row}"
+            )
+
     def _require_known(self, what: str, number: Tensor, size: int) -> None:
         if number.dtype != torch.int64 or number.dim() != 1:
             raise ShapeError(f"{what}: expected int64 [B], got {number.dtype} {list(number.shape)}")
@@ -146,17 +209,6 @@ class Scorer(nn.Module):
                 f"{what}: this {type(self).__name__} knows 0..{size - 1}, got {int(number.min())}..{int(number.max())}"
                 "; build the scorer with the numbers of entities and relations that the vocabulary has"
             )
-
-
-def require_positive(**sizes: int) -> None:
-    """Check that every size is a whole number of at least 1.
-
-    Raises:
-        ShapeError: If one is not.
-    """
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ShapeError(f"{name}: expected a whole number of at least 1, got {size!r}")
 
 
 def require_share(**shares: float) -> None:

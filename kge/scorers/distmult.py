@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from relgraph.kge.scorers.base import Scorer, require_positive, require_share
+from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
+from relgraph.kge.questions import Questions
+from relgraph.kge.scorers.base import Scorer, require_share
 
 __all__ = ["DistMult"]
 
@@ -23,6 +29,7 @@ class DistMult(Scorer):
         num_relations: Relations of the vocabulary, without inverses.
         dim: Length ``K`` of the rows.
         dropout: Share of a query's coordinates that training drops, in ``[0, 1)``.
+        entities: The entity rows, if they are not to be new ones.
         seed: Seed of the Xavier normal initialisation.
 
     Raises:
@@ -30,20 +37,27 @@ class DistMult(Scorer):
     """
 
     def __init__(
-        self, num_entities: int, num_relations: int, *, dim: int = 200, dropout: float = 0.0, seed: int = 0
+        self,
+        num_entities: int,
+        num_relations: int,
+        *,
+        dim: int = 200,
+        dropout: float = 0.0,
+        entities: Embeddings | Mapping[str, Any] | None = None,
+        seed: int = 0,
     ) -> None:
-        super().__init__(num_entities, num_relations, dim=dim, dropout=dropout, seed=seed)
+        super().__init__(num_entities, num_relations, dim=dim, dropout=dropout, entities=entities, seed=seed)
         require_positive(dim=dim)
         require_share(dropout=dropout)
-        generator = torch.Generator().manual_seed(seed)
-        self.entity = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_entities, dim), generator=generator))
-        self.relation = nn.Parameter(nn.init.xavier_normal_(torch.empty(2 * num_relations, dim), generator=generator))
+        start = partial(nn.init.xavier_normal_, generator=torch.Generator().manual_seed(seed))
+        self.entity = as_embeddings(entities, num_entities, dim, "entities", start)
+        self.relation = nn.Parameter(start(torch.empty(2 * num_relations, dim)))
         self.dropout = nn.Dropout(dropout)
 
-    def encode(self, entity: Tensor, relation: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
         """Queries for the tails of ``(entity, relation, ?)``, ``[B, dim]``, without a bias."""
-        return self.dropout(self.entity[entity] * self.relation[relation]), None
+        return self.dropout(self.entity(questions.entity) * self.relation[questions.relation]), None
 
     def candidates(self) -> tuple[Tensor, Tensor | None]:
         """The entity rows, ``[N, dim]``, without a bias."""
-        return self.entity, None
+        return self.entity.table(), None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from relgraph.kge.scorers.base import Scorer, require_positive, require_share
+from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
+from relgraph.kge.questions import Questions
+from relgraph.kge.scorers.base import Scorer, require_share
 
 __all__ = ["LowFER"]
 
@@ -37,6 +43,7 @@ class LowFER(Scorer):
         product_dropout: :math:`D_1`.
         output_dropout: :math:`D_2`.
         normalize: Whether batch norms, power and L2 normalisation are there.
+        entities: The entity rows, if they are not to be new ones.
         seed: Seed of the initialisation: rows Xavier normal, ``U`` and ``V`` uniform in (-1, 1).
 
     Raises:
@@ -55,6 +62,7 @@ class LowFER(Scorer):
         product_dropout: float = 0.4,
         output_dropout: float = 0.5,
         normalize: bool = True,
+        entities: Embeddings | Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
         relation_dim = dim if relation_dim is None else relation_dim
@@ -68,15 +76,16 @@ class LowFER(Scorer):
             product_dropout=product_dropout,
             output_dropout=output_dropout,
             normalize=normalize,
+            entities=entities,
             seed=seed,
         )
         require_positive(dim=dim, relation_dim=relation_dim, rank=rank)
         require_share(input_dropout=input_dropout, product_dropout=product_dropout, output_dropout=output_dropout)
         self.rank = rank
         generator = torch.Generator().manual_seed(seed)
-        self.entity = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_entities, dim), generator=generator))
-        relations = torch.empty(2 * num_relations, relation_dim)
-        self.relation = nn.Parameter(nn.init.xavier_normal_(relations, generator=generator))
+        start = partial(nn.init.xavier_normal_, generator=generator)
+        self.entity = as_embeddings(entities, num_entities, dim, "entities", start)
+        self.relation = nn.Parameter(start(torch.empty(2 * num_relations, relation_dim)))
         self.U = nn.Parameter(torch.empty(dim, rank * dim).uniform_(-1, 1, generator=generator))
         self.V = nn.Parameter(torch.empty(relation_dim, rank * dim).uniform_(-1, 1, generator=generator))
         self.input_norm = _BatchNorm(dim) if normalize else nn.Identity()
@@ -86,10 +95,10 @@ class LowFER(Scorer):
         self.product_dropout = nn.Dropout(product_dropout)
         self.output_dropout = nn.Dropout(output_dropout)
 
-    def encode(self, entity: Tensor, relation: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
         """Queries for the tails of ``(entity, relation, ?)``, ``[B, dim]``, without a bias."""
-        left = self.input_dropout(self.input_norm(self.entity[entity])) @ self.U  # [B, rank * dim]
-        product = self.product_dropout(left * self._relation_factors(relation))
+        left = self.input_dropout(self.input_norm(self.entity(questions.entity))) @ self.U  # [B, rank * dim]
+        product = self.product_dropout(left * self._relation_factors(questions.relation))
         z = product.unflatten(1, (-1, self.rank)).sum(2)  # [B, dim]
         if self.normalize:
             z = F.normalize(z.sign() * (z.abs() + 1e-12).sqrt(), dim=1)
@@ -97,7 +106,7 @@ class LowFER(Scorer):
 
     def candidates(self) -> tuple[Tensor, Tensor | None]:
         """The entity rows, ``[N, dim]``, without a bias."""
-        return self.entity, None
+        return self.entity.table(), None
 
     def _relation_factors(self, relation: Tensor) -> Tensor:
         """``R[relation] V``; each distinct relation of a batch is multiplied once."""

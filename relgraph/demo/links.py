@@ -17,6 +17,7 @@ from relgraph.errors import ProtocolError
 from relgraph.kge import DistMult, Scorer, evaluate
 from relgraph.kge import fit as fit_scorer
 from relgraph.kge.evaluation import Metrics
+from relgraph.kge.questions import Questions
 from relgraph.ops import top_k
 from relgraph.training import History
 
@@ -70,9 +71,9 @@ class Popularity(Scorer):
         counts.index_put_((train.head, train.relation + train.num_relations), one, accumulate=True)
         self.register_buffer("counts", counts)
 
-    def encode(self, entity: Tensor, relation: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
         """The relation alone, one-hot ``[B, 2R]``."""
-        return torch.nn.functional.one_hot(relation, self.counts.size(1)).float(), None
+        return torch.nn.functional.one_hot(questions.relation, self.counts.size(1)).float(), None
 
     def candidates(self) -> tuple[Tensor, Tensor | None]:
         """Counts ``[N, 2R]``."""

@@ -16,7 +16,8 @@ from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge import DistMult, Metrics, evaluate
 from relgraph.kge.evaluation import rank_metrics
-from relgraph.kge.known import KnownAnswers, group_answers, qualifier_sets
+from relgraph.kge.known import KnownAnswers
+from relgraph.kge.questions import ask, group_answers, qualifier_sets
 
 N, MAIN, R = 6, 4, 2
 VOCABULARY = Vocabulary("abcdef", "xy", MAIN)
@@ -53,7 +54,7 @@ def brute_force(
 ) -> dict[str, Any]:
     """Greater and equal per position, one comparison at a time."""
     result: dict[str, Any] = {"head": [], "tail": []}
-    entity, weight = scorer.entity.tolist(), scorer.relation.tolist()
+    entity, weight = scorer.entity.weight.tolist(), scorer.relation.tolist()
     for position in ("head", "tail"):
         for h, r, t, q in test:
             given_entity, answer, row = (t, h, r + R) if position == "head" else (h, t, r)
@@ -130,9 +131,9 @@ def test_group_answers_sorts_and_makes_distinct() -> None:
 def test_known_answers_by_hand() -> None:
     plain, dated = (0, 0, 1, ()), (0, 0, 2, ((1, 5),))
     known = statements([plain, dated])
-    loose = KnownAnswers([known], known, "tail", strict=False).rows(slice(None))
+    loose = KnownAnswers([known], ask(known, "tail")[0], "tail", strict=False).rows(slice(None))
     assert (loose[0].tolist(), loose[1].tolist()) == ([0, 2, 4], [1, 2, 1, 2])
-    strict = KnownAnswers([known], known, "tail", strict=True).rows(slice(None))
+    strict = KnownAnswers([known], ask(known, "tail")[0], "tail", strict=True).rows(slice(None))
     assert (strict[0].tolist(), strict[1].tolist()) == ([0, 1, 2], [1, 2])
 
 
@@ -180,7 +181,7 @@ def test_candidates_as_a_tensor() -> None:
     test = statements([(0, 0, 1, ())])
     zero = integer_scorer(0)
     with torch.no_grad():
-        zero.entity.zero_()
+        zero.entity.weight.zero_()
     got = evaluate(zero, test, [], candidates=torch.tensor([5, 1, 0]), progress=False)
     assert got.ranks["tail"].equal.tolist() == [2]
     with pytest.raises(ProtocolError, match="expected every target among the candidates"):
@@ -219,7 +220,7 @@ def test_bad_input() -> None:
     with pytest.raises(ProtocolError, match=r"known: expected a list of statements, .*got a list with a str in it"):
         evaluate(scorer, test, known=["train"])  # type: ignore[list-item]
     with torch.no_grad():
-        scorer.entity[2, 0] = torch.nan
+        scorer.entity.weight[2, 0] = torch.nan
     with pytest.raises(ProtocolError, match="got NaN"):
         evaluate(scorer, test, [], progress=False)
 
@@ -234,6 +235,6 @@ def test_strict_and_loose_filters_on_published_data(data_dir: Path, name: str, s
     assert isinstance(parts, tuple)
     test = parts[-1]
     for is_strict, expected in ((True, strict), (False, loose)):
-        known = [KnownAnswers(parts, test, p, is_strict).rows(slice(None))[1] for p in ("head", "tail")]
+        known = [KnownAnswers(parts, ask(test, p)[0], p, is_strict).rows(slice(None))[1] for p in ("head", "tail")]
         removed = sum(len(answers) for answers in known) / (2 * len(test)) - 1  # without the answer itself
         assert removed == pytest.approx(expected, abs=0.06)

@@ -15,7 +15,7 @@ from relgraph.data.folder import read_folder, write_folder
 from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import AdapterError, ProtocolError, SchemaError
 from relgraph.kge import SCORERS, DistMult, LowFER, evaluate, fit, load_scorer, predict, save_scorer
-from relgraph.kge.training import LinkPredictionJob, Questions
+from relgraph.kge.training import Batch, LinkPredictionJob
 
 N = 12
 
@@ -59,23 +59,23 @@ def test_batches_hold_every_question_once_with_all_answers(
     batches = list(job.batches(epoch))
     assert len(batches) == job.num_batches()
     found: dict[tuple[int, int], set[int]] = {}
-    for entity, relations, (ptr, index) in batches:
-        assert len(entity) <= batch_size
-        for i, key in enumerate(zip(entity.tolist(), relations.tolist(), strict=True)):
+    for questions, (ptr, index) in batches:
+        assert len(questions) <= batch_size
+        for i, key in enumerate(zip(questions.entity.tolist(), questions.relation.tolist(), strict=True)):
             answers = index[ptr[i] : ptr[i + 1]].tolist()
             assert key not in found
             assert answers == sorted(set(answers))
             found[key] = set(answers)
     assert found == expected
     for late, early in zip(job.batches(epoch, start), batches[start:], strict=True):
-        assert torch.equal(late.entity, early.entity)
+        assert torch.equal(late.questions.entity, early.questions.entity)
         assert torch.equal(late.answers[1], early.answers[1])
 
 
 def test_batch_order_depends_on_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> tuple[int, ...]:
         job = LinkPredictionJob(DistMult(N, 2, dim=2), ring(), seed=seed)
-        return tuple(torch.cat([batch.entity for batch in job.batches(epoch)]).tolist())
+        return tuple(torch.cat([batch.questions.entity for batch in job.batches(epoch)]).tolist())
 
     orders = {order(seed, epoch) for seed in (0, 1) for epoch in (0, 1)}
     assert len(orders) == 4
@@ -86,9 +86,9 @@ def test_loss_is_the_dense_cross_entropy() -> None:
     scorer = DistMult(N, 2, dim=8)
     job = LinkPredictionJob(scorer, train, batch_size=1000, label_smoothing=0.1)
     batch = next(iter(job.batches(0)))
-    score = scorer.encode(batch.entity, batch.relation)[0] @ scorer.entity.T
-    target = torch.zeros_like(score)
-    for i, (entity, relation) in enumerate(zip(batch.entity.tolist(), batch.relation.tolist(), strict=True)):
+    score = scorer.encode(batch.questions)[0] @ scorer.entity.weight.T
+    target, asked = torch.zeros_like(score), batch.questions
+    for i, (entity, relation) in enumerate(zip(asked.entity.tolist(), asked.relation.tolist(), strict=True)):
         step = relation + 1 if relation < 2 else -(relation - 1)
         target[i, (entity + step) % N] = 1
     expected = torch.nn.functional.binary_cross_entropy_with_logits(score, 0.9 * target + 1 / N)
@@ -164,8 +164,9 @@ def test_qualifiers_do_not_change_the_questions() -> None:
     plain = ring()
     pairs = Qualifiers(torch.arange(len(plain) + 1), plain.relation, plain.tail)
     qualified = Statements(plain.head, plain.relation, plain.tail, plain.vocabulary, qualifiers=pairs)
-    one, two = Questions.of(plain), Questions.of(qualified)
-    assert torch.equal(one.entity, two.entity)
+    one, two = (Batch.of(part, ("head", "tail"), False) for part in (plain, qualified))
+    assert torch.equal(one.questions.entity, two.questions.entity)
+    assert two.questions.qualifiers is None
     assert torch.equal(one.answers[1], two.answers[1])
 
 
@@ -200,7 +201,7 @@ class TestPredict:
         scorer = DistMult(N, 2, dim=1)
         with torch.no_grad():
             scorer.relation.fill_(1)
-            scorer.entity.copy_(torch.arange(N)[:, None])
+            scorer.entity.weight.copy_(torch.arange(N)[:, None])
         return scorer
 
     def test_known_answers_are_left_out(self) -> None:

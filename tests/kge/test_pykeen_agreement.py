@@ -73,7 +73,8 @@ def test_metrics_agree_where_ties_are_many(name: str) -> None:
     scorer = LowFER(train.num_entities, train.num_relations, dim=4, rank=2, seed=1).eval()
     with torch.no_grad():
         # few distinct rows: many candidates share a score exactly
-        scorer.entity.copy_(scorer.entity[torch.arange(len(scorer.entity)) % 5])
+        weight = scorer.entity.weight
+        weight.copy_(weight[torch.arange(len(weight)) % 5])
     known = (train, valid, test)
     ours = evaluate(scorer, test, known, candidates="all", progress=False)
     expected = theirs(scorer, test, known)

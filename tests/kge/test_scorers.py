@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from relgraph.data.statements import Qualifiers, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
+from relgraph.kge import Embeddings, load_scorer, save_scorer
 from relgraph.kge.scorers import SCORERS, DistMult, LowFER, Scorer
 
 N, R = 7, 3
@@ -46,7 +48,7 @@ def all_tails(scorer: Scorer, head: Tensor, relation: Tensor, **more: Any) -> Te
 
 
 def distmult_by_loops(scorer: Scorer, h: int, r: int, t: int) -> float:
-    e, w = scorer.entity.tolist(), scorer.relation.tolist()
+    e, w = scorer.entity.weight.tolist(), scorer.relation.tolist()
     return sum(e[h][j] * w[r][j] * e[t][j] for j in range(5))
 
 
@@ -59,7 +61,7 @@ def lowfer_by_loops(scorer: Scorer, h: int, r: int, t: int) -> float:
         weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
         return [(x[i] - mean[i]) / math.sqrt(var[i] + 1e-5) * weight[i] + bias[i] for i in range(d)]
 
-    e = norm("input_norm", p["entity"][h])
+    e = norm("input_norm", p["entity.weight"][h])
     x = [
         sum(e[i] * p["U"][i][c] for i in range(d)) * sum(p["relation"][r][i] * p["V"][i][c] for i in range(4))
         for c in range(k * d)
@@ -68,7 +70,7 @@ def lowfer_by_loops(scorer: Scorer, h: int, r: int, t: int) -> float:
     z = [math.copysign(math.sqrt(abs(v) + 1e-12), v) for v in z]
     length = math.sqrt(sum(v * v for v in z))
     z = norm("output_norm", [v / length for v in z])
-    return sum(z[j] * p["entity"][t][j] for j in range(d))
+    return sum(z[j] * p["entity.weight"][t][j] for j in range(d))
 
 
 FORMULAS: dict[str, Callable[[Scorer, int, int, int], float]] = {
@@ -132,7 +134,7 @@ class TestContract:
     def test_seed_decides_the_start(self, name: str) -> None:
         one, two, other = (SCORERS[name](N, R, **SMALL[name], seed=s) for s in (4, 4, 5))
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-        assert not torch.equal(one.entity, other.entity)
+        assert not torch.equal(one.entity.weight, other.entity.weight)
 
     @pytest.mark.parametrize("batch", [0, 1, 2])
     def test_small_training_batches(self, name: str, batch: int) -> None:
@@ -166,7 +168,7 @@ class TestContract:
             scorer.score(one, one, torch.arange(2))
         with pytest.raises(ShapeError, match=r"entity: expected int64 \[B\]"):
             scorer.query(one.float(), one)
-        with pytest.raises(ProtocolError, match="'tail' or 'head'"):
+        with pytest.raises(ProtocolError, match="expected one of 'tail', 'head', 'qualifier', got 'relation'"):
             scorer.query(one, one, position="relation")  # type: ignore[arg-type]
         with pytest.raises(SchemaError, match="built for 7 entities and 3 relations, but the vocabulary has 2 and 3"):
             scorer.require_vocabulary(Vocabulary("ab", "xyz"))
@@ -174,6 +176,23 @@ class TestContract:
             SCORERS[name](N, 0)
         with pytest.raises(ShapeError, match="dim: expected a whole number of at least 1"):
             SCORERS[name](N, R, dim=0)
+
+    def test_values_of_qualifiers_are_asked_of_scorers_that_read_them(self, name: str) -> None:
+        scorer = make(name)
+        one = torch.ones(1, dtype=torch.int64)
+        pairs = Qualifiers(torch.tensor([0, 1]), one, -one)
+        if scorer.reads_qualifiers:
+            query, _ = scorer.query(one, one, one, pairs, position="qualifier")
+            assert query.shape == (1, scorer.candidates()[0].shape[1])
+            with pytest.raises(ShapeError, match="asks for the qualifier, so the tail must be given"):
+                scorer.query(one, one, None, pairs, position="qualifier")
+            with pytest.raises(ShapeError, match="takes 1 values of -1 in each statement, got 0 in statement 0"):
+                scorer.query(one, one, one, Qualifiers(pairs.ptr, one, one), position="qualifier")
+            with pytest.raises(ShapeError, match="takes 0 values of -1 in each statement, got 1 in statement 0"):
+                scorer.query(one, one, None, pairs)
+        else:
+            with pytest.raises(ProtocolError, match="cannot be asked for the value of a qualifier"):
+                scorer.query(one, one, one, pairs, position="qualifier")
 
     def test_it_prints_what_it_is(self, name: str) -> None:
         assert f"num_entities={N}, num_relations={R}, dim=5" in repr(make(name))
@@ -186,7 +205,7 @@ def test_lowfer_with_identities_is_distmult() -> None:
     with torch.no_grad():
         lowfer.U.copy_(torch.eye(d))
         lowfer.V.copy_(torch.eye(d))
-        distmult.entity.copy_(lowfer.entity)
+        distmult.entity.weight.copy_(lowfer.entity.weight)
         distmult.relation.copy_(lowfer.relation)
     triples = every_triple()
     torch.testing.assert_close(lowfer.score(*triples), distmult.score(*triples), rtol=1e-12, atol=1e-14)
@@ -207,7 +226,7 @@ def test_lowfer_with_fixed_factors_is_complex() -> None:
         scorer.U.copy_(torch.stack(columns_u, 1))
         scorer.V.copy_(torch.stack(columns_v, 1))
     head, relation, tail = every_triple()
-    entity = torch.complex(scorer.entity[:, :half], scorer.entity[:, half:])
+    entity = torch.complex(scorer.entity.weight[:, :half], scorer.entity.weight[:, half:])
     weight = torch.complex(scorer.relation[:, :half], scorer.relation[:, half:])
     expected = (entity[head] * weight[relation] * entity[tail].conj()).sum(1).real
     torch.testing.assert_close(scorer.score(head, relation, tail), expected, rtol=1e-12, atol=1e-14)
@@ -239,7 +258,7 @@ def test_lowfer_batch_of_one_uses_running_statistics() -> None:
 
 def test_lowfer_starts_as_published() -> None:
     scorer = LowFER(2000, 10, dim=100, rank=5)
-    assert scorer.entity.std().item() == pytest.approx(math.sqrt(2 / 2100), rel=0.02)
+    assert scorer.entity.weight.std().item() == pytest.approx(math.sqrt(2 / 2100), rel=0.02)
     for factor in (scorer.U, scorer.V):
         assert factor.shape == (100, 500)
         assert -1 <= factor.min() < -0.99
@@ -266,3 +285,42 @@ def test_dropout_is_a_share_below_one(value: Any) -> None:
     for name in ("input_dropout", "product_dropout", "output_dropout"):
         with pytest.raises(ShapeError, match=f"^{name.removesuffix('dropout')}{message}"):
             LowFER(N, R, dim=2, rank=2, **{name: value})
+
+
+@pytest.mark.parametrize("name", SCORERS)
+class TestEmbeddings:
+    """Tables that come from elsewhere, in every scorer."""
+
+    def test_given_rows_are_used_and_can_stay_as_they_are(self, name: str) -> None:
+        weight = torch.randn(N, 4, generator=torch.Generator().manual_seed(3))
+        for trainable in (True, False):
+            table = Embeddings(N, make(name).entity.dim, weight=weight.clone(), trainable=trainable)
+            scorer = SCORERS[name](N, R, **SMALL[name], entities=table).eval()
+            assert scorer.entity is table
+            assert table.projection is not None  # rows of length 4 for a scorer of another
+            torch.testing.assert_close(table(torch.arange(N)), weight @ table.projection)
+            head, relation, tail = every_triple()
+            scorer.score(head, relation, tail).sum().backward()
+            assert (table.weight.grad is not None) == trainable
+            assert table.projection.grad is not None
+
+    def test_round_trip_through_a_folder(self, name: str, tmp_path: Path) -> None:
+        weight = torch.randn(N, 4, generator=torch.Generator().manual_seed(3))
+        table = Embeddings(N, make(name).entity.dim, weight=weight, trainable=False)
+        scorer = SCORERS[name](N, R, **SMALL[name], entities=table).eval()
+        vocabulary = Vocabulary([f"e{i}" for i in range(N)], [f"r{i}" for i in range(R)])
+        again, _, _ = load_scorer(save_scorer(scorer, vocabulary, tmp_path / "run"))
+        assert torch.equal(again.score(*every_triple()), scorer.score(*every_triple()))
+        assert not again.entity.weight.requires_grad
+
+    def test_a_table_of_another_size_is_refused(self, name: str) -> None:
+        table = Embeddings(N + 1, make(name).entity.dim)
+        with pytest.raises(ShapeError, match=rf"entities: expected {N} vectors of length \d+, got {N + 1} of length"):
+            SCORERS[name](N, R, **SMALL[name], entities=table)
+
+
+def test_weights_that_are_no_table_of_numbers() -> None:
+    with pytest.raises(ShapeError, match=r"weight: expected a floating \[3, d\], got torch.float32 \[2, 4\]"):
+        Embeddings(3, 4, weight=torch.zeros(2, 4))
+    with pytest.raises(ShapeError, match=r"weight: expected finite numbers, got \[0.0, nan\] in row 1"):
+        Embeddings(2, 2, weight=torch.tensor([[0.0, 0.0], [0.0, float("nan")]]))

@@ -1,0 +1,123 @@
+"""Tables of vectors that any scorer takes: trained, frozen, pretrained, or computed by something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relgraph.errors import ShapeError
+
+__all__ = ["Embeddings", "as_embeddings", "require_positive"]
+
+
+class Embeddings(nn.Module):
+    r"""One vector per entity: the rows of a table, projected where they have another length than is asked for.
+
+    .. math:: e_i = W_i \quad \text{or} \quad e_i = W_i P
+
+    Vectors that come from elsewhere (text, a GNN, another scorer) are given as ``weight``; ``trainable=False`` keeps
+    them as they are, and ``dim`` other than their length learns the projection :math:`P` that fits them.
+
+    Args:
+        num: Rows ``N``.
+        dim: Length of the vectors that come out.
+        weight: What the rows are at first, ``[N, d]``, not copied; without it, Xavier normal.
+        trainable: Whether the rows are trained; a projection always is.
+        width: Length ``d`` of the rows, ``dim`` by default; taken from ``weight`` where that is given.
+        seed: Seed of the rows and of the projection.
+
+    Raises:
+        ShapeError: If a size is no whole number of at least 1, or ``weight`` is no ``[N, d]`` of finite numbers.
+    """
+
+    def __init__(
+        self,
+        num: int,
+        dim: int,
+        *,
+        weight: Tensor | None = None,
+        trainable: bool = True,
+        width: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if weight is not None:
+            width = _checked_weight(weight, num)
+        width = dim if width is None else width
+        require_positive(num=num, dim=dim, width=width)
+        self.num, self.dim = num, dim
+        self.arguments: dict[str, Any] = {"dim": dim, "width": width, "trainable": trainable}
+        generator = torch.Generator().manual_seed(seed)
+        if weight is None:
+            weight = nn.init.xavier_normal_(torch.empty(num, width), generator=generator)
+        self.weight = nn.Parameter(weight.detach(), requires_grad=trainable)
+        self.projection: nn.Parameter | None = None
+        if width != dim:
+            scale = torch.empty(width, dim, dtype=weight.dtype)
+            self.projection = nn.Parameter(nn.init.xavier_normal_(scale, generator=generator))
+
+    def forward(self, index: Tensor) -> Tensor:
+        """The vectors ``index`` (int64 ``[...]``), ``[..., dim]``."""
+        rows = self.weight[index]
+        return rows if self.projection is None else rows @ self.projection
+
+    def table(self) -> Tensor:
+        """All vectors, ``[N, dim]``."""
+        return self.weight if self.projection is None else self.weight @ self.projection
+
+    def extra_repr(self) -> str:
+        """Number and lengths."""
+        return ", ".join([str(self.num), *(f"{name}={value}" for name, value in self.arguments.items())])
+
+
+def as_embeddings(
+    given: Embeddings | Mapping[str, Any] | None,
+    num: int,
+    dim: int,
+    what: str,
+    start: Callable[[Tensor], Tensor],
+) -> Embeddings:
+    """The embeddings that a scorer is built with.
+
+    Args:
+        given: A table that exists, the arguments of one that is loaded later, or ``None`` for a new one.
+        num: Rows that the scorer needs.
+        dim: Length that the scorer needs.
+        what: How the scorer calls them.
+        start: Fills the rows of a new table, in place.
+
+    Raises:
+        ShapeError: If the table has another size.
+    """
+    if given is None:
+        return Embeddings(num, dim, weight=start(torch.empty(num, dim)))
+    table = given if isinstance(given, Embeddings) else Embeddings(num, **given)
+    if (table.num, table.dim) != (num, dim):
+        raise ShapeError(
+            f"{what}: expected {num} vectors of length {dim}, got {table.num} of length {table.dim}; "
+            f"Embeddings({num}, {dim}, weight=...) projects rows of another length"
+        )
+    return table
+
+
+def require_positive(**sizes: int) -> None:
+    """Check that every size is a whole number of at least 1.
+
+    Raises:
+        ShapeError: If one is not.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ShapeError(f"{name}: expected a whole number of at least 1, got {size!r}")
+
+
+def _checked_weight(weight: Tensor, num: int) -> int:
+    if weight.dim() != 2 or not weight.is_floating_point() or weight.shape[0] != num:
+        raise ShapeError(f"weight: expected a floating [{num}, d], got {weight.dtype} {list(weight.shape)}")
+    if not bool(weight.isfinite().all()):
+        row = int((~weight.isfinite()).any(1).nonzero()[0])
+        raise ShapeError(f"weight: expected finite numbers, got {weight[row].tolist()[:8]} in row {row}")
+    return int(weight.shape[1])
