@@ -85,8 +85,6 @@ class Evaluation:
     ) -> None:
         if len(statements) == 0:
             raise ProtocolError("expected statements to rank, got none; is the test set empty?")
-        if not positions or len(set(positions)) != len(positions) or not set(positions) <= {"head", "tail"}:
-            raise ProtocolError(f"positions: expected 'head', 'tail' or both, each once, got {tuple(positions)}")
         if batch_size < 1:
             raise ProtocolError(f"batch_size: expected at least 1, got {batch_size}")
         require_shared_vocabulary(statements.vocabulary, known, "known")
@@ -110,6 +108,7 @@ class Evaluation:
     def run(self, scorer: Scorer, progress: bool = True) -> Metrics:
         """Rank every statement at every position."""
         scorer.require_vocabulary(self.statements.vocabulary)
+        scorer.require_positions(self.positions)
         training = scorer.training
         scorer.eval()
         try:

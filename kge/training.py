@@ -77,6 +77,7 @@ class LinkPredictionJob:
         valid_size: int | None = None,
         batch_size: int = 512,
         label_smoothing: float = 0.1,
+        positions: Sequence[Position] = ("head", "tail"),
         seed: int = 0,
     ) -> None:
         if len(train) == 0:
@@ -87,8 +88,9 @@ class LinkPredictionJob:
         scorer.require_vocabulary(train.vocabulary)
         self.model: nn.Module = scorer
         self.scorer = scorer
+        scorer.require_positions(positions)
         scorer.learn_from(train)
-        self.questions = Batch.of(train, ("head", "tail"), scorer.reads_qualifiers)
+        self.questions = Batch.of(train, positions, scorer.reads_qualifiers)
         self.batch_size = batch_size
         self.label_smoothing = label_smoothing
         self.seed = seed
@@ -143,6 +145,7 @@ def fit(
     decay: float = 1.0,
     label_smoothing: float = 0.1,
     loss: Literal["bce"] = "bce",
+    positions: Sequence[Position] = ("head", "tail"),
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
     valid_size: int | None = None,
     validate_every: int = 5,
@@ -159,8 +162,9 @@ def fit(
 ) -> History:
     """Train a scorer 1-N: each distinct ``(head, relation)``, inverses among them, against every entity.
 
-    Qualifiers of the statements are ignored: these scorers see the main triple. A repeated fact counts once. Training
-    is deterministic in ``seed`` on one device, and one that was killed goes on from ``checkpoint`` to the same end.
+    Qualifiers belong to a question if the scorer reads them, else they are ignored. A repeated fact counts once.
+    Training is deterministic in ``seed`` on one device, and one that was killed goes on from ``checkpoint`` to the same
+    end.
 
     Args:
         scorer: Built for the vocabulary of ``train``; it is trained in place.
@@ -173,6 +177,8 @@ def fit(
         decay: Factor of the learning rate after every epoch.
         label_smoothing: See :func:`relgraph.ops.one_to_n_loss`.
         loss: ``"bce"``, binary cross-entropy on all candidates, is the only one so far.
+        positions: What is asked for in training: ``"head"``, ``"tail"`` and, of scorers that read qualifiers,
+            ``"qualifier"``.
         optimizer: Makes another optimizer than Adam; ``lr`` is then not used.
         valid_size: Validate on that many statements, drawn once by ``seed``; all by default.
         validate_every: Epochs between validations.
@@ -206,6 +212,7 @@ def fit(
         valid_size=valid_size,
         batch_size=batch_size,
         label_smoothing=label_smoothing,
+        positions=positions,
         seed=seed,
     )
     return run(
@@ -232,6 +239,7 @@ def fit(
             "batch_size": batch_size,
             "label_smoothing": label_smoothing,
             "loss": loss,
+            "positions": list(positions),
         },
         accelerator=accelerator,
         precision=precision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -112,8 +113,7 @@ class Scorer(nn.Module):
             ShapeError: If the known side is missing, or the tensors are no int64 vectors of one length.
             ProtocolError: If there is no such position, or the scorer cannot be asked for it.
         """
-        if position not in POSITIONS:
-            raise ProtocolError(f"position: expected one of {', '.join(map(repr, POSITIONS))}, got {position!r}")
+        self.require_positions([position])
         left, right = (tail, head) if position == "head" else (head, tail)
         if left is None or (right is None and position == "qualifier"):
             known = "tail" if position == "head" or left is not None else "head"
@@ -167,20 +167,24 @@ class Scorer(nn.Module):
                 "(statements.num_entities, statements.num_relations)"
             )
 
-    def require_position(self, position: Position) -> None:
-        """Check that the scorer can be asked for a position.
+    def require_positions(self, positions: Sequence[Position]) -> None:
+        """Check that the scorer can be asked for some positions.
 
         Raises:
-            ProtocolError: If it is the value of a qualifier, and the scorer does not read qualifiers.
+            ProtocolError: If there are none or one twice, there is no such position, or it is the value of a qualifier
+                and the scorer does not read qualifiers.
         """
-        if position == "qualifier" and not self.reads_qualifiers:
+        if not positions or len(set(positions)) != len(positions) or not set(positions) <= set(POSITIONS):
+            raise ProtocolError(
+                f"positions: expected some of {', '.join(map(repr, POSITIONS))}, each once, got {tuple(positions)}"
+            )
+        if "qualifier" in positions and not self.reads_qualifiers:
             raise ProtocolError(
                 f"{type(self).__name__} sees the main triple only and cannot be asked for the value of a qualifier; "
                 "a hyper-relational scorer can"
             )
 
     def _require_pairs(self, qualifiers: Qualifiers | None, num_questions: int, position: Position) -> None:
-        self.require_position(position)
         if qualifiers is None:
             if position == "qualifier":
                 raise ShapeError(

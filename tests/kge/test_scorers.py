@@ -168,7 +168,7 @@ class TestContract:
             scorer.score(one, one, torch.arange(2))
         with pytest.raises(ShapeError, match=r"entity: expected int64 \[B\]"):
             scorer.query(one.float(), one)
-        with pytest.raises(ProtocolError, match="expected one of 'tail', 'head', 'qualifier', got 'relation'"):
+        with pytest.raises(ProtocolError, match="expected some of 'tail', 'head', 'qualifier', each once"):
             scorer.query(one, one, position="relation")  # type: ignore[arg-type]
         with pytest.raises(SchemaError, match="built for 7 entities and 3 relations, but the vocabulary has 2 and 3"):
             scorer.require_vocabulary(Vocabulary("ab", "xyz"))
