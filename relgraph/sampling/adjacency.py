@@ -29,6 +29,7 @@ class Adjacency:
         source: Source nodes, int64 ``[E]``.
         edge: Number of the stored edge, int64 ``[E]``; the ``rev_`` direction refers to the same numbers.
         time: When each became known, int64 ``[E]`` microseconds, or ``None`` when all are static.
+        settled: Whether no edge is known to be later than its target, so that all edges of what is visible are, too.
     """
 
     edge_type: EdgeType
@@ -37,6 +38,7 @@ class Adjacency:
     source: Tensor
     edge: Tensor
     time: Tensor | None
+    settled: bool = False
 
     @classmethod
     def from_graph(
@@ -59,6 +61,8 @@ class Adjacency:
         else:
             ptr = torch.zeros(num_targets + 1, dtype=torch.int64)
             torch.cumsum(torch.bincount(target, minlength=num_targets), 0, out=ptr[1:])
+        known = graph.nodes[edge_type[0] if reverse else edge_type[2]].time
+        settled = time is not None and known is not None and _none_later(time, known, ptr)
         return cls(
             edge_type=reverse_type(edge_type) if reverse else edge_type,
             number=2 * list(graph.edges).index(edge_type) + int(reverse),
@@ -66,6 +70,7 @@ class Adjacency:
             source=source.to(device),
             edge=edge.to(device),
             time=None if time is None else time.to(device),
+            settled=settled,
         )
 
     @cached_property
@@ -118,6 +123,14 @@ def _in_order(target: Tensor, time: Tensor | None) -> bool:
     if least != 0 or time is None:
         return least >= 0
     return bool(((step > 0) | (time[1:] >= time[:-1])).all())
+
+
+def _none_later(time: Tensor, known: Tensor, ptr: Tensor) -> bool:
+    """Whether the last edge of every target is no later than the target itself."""
+    if ptr.numel() == time.numel() + 1 and _counts(ptr):
+        return bool((time <= known).all())
+    some = ptr[1:] > ptr[:-1]
+    return bool((time[ptr[1:][some] - 1] <= known[some]).all())
 
 
 def _counts(values: Tensor) -> bool:

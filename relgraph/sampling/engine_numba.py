@@ -32,7 +32,6 @@ _STRATEGIES = {"uniform": kernel.UNIFORM, "last": kernel.LAST, "decayed": kernel
 _MOST_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 _SEEDS_PER_THREAD = 8  # fewer are not worth another thread
 _KEEP = 2**28  # bytes: larger memory is not kept for the next batch
-_Addresses = tuple[int, int, int, int]
 
 
 class _Memory:
@@ -81,7 +80,8 @@ def _longer(array: NDArray[Any], size: int, dtype: Any) -> NDArray[Any]:
     return out
 
 
-_addresses: WeakKeyDictionary[Adjacency, _Addresses] = WeakKeyDictionary()
+# where the arrays of an adjacency are and whether it is settled, as the kernel wants it; and what is held for it alone
+_prepared: WeakKeyDictionary[Adjacency, tuple[tuple[int, ...], Tensor | None]] = WeakKeyDictionary()
 _idle: list[_Memory] = []  # of threads that are not at work
 
 
@@ -121,11 +121,11 @@ def sample(
         first.append(first[-1] + size)
     if first[-1] >= 2**63:
         raise ShapeError(f"num_nodes: expected fewer than 2^63 nodes in all, got {first[-1]:,}; use engine='tensor'")
-    table = np.empty((len(adjacencies), 7), np.int64)
+    table = np.empty((len(adjacencies), 9), np.int64)
     for row, adjacency in zip(table, adjacencies, strict=True):
         source_type, _, target_type = adjacency.edge_type
-        row[:4] = _addresses_of(adjacency)
-        row[4:] = names.index(source_type), names.index(target_type), adjacency.number
+        row[:6] = _columns_of(adjacency)
+        row[6:] = names.index(source_type), names.index(target_type), adjacency.number
     fan_out = [[num_neighbors[adjacency.edge_type][hop] for adjacency in adjacencies] for hop in range(hops)]
     batch = visible.numel()
     place = np.empty((batch, 3), np.int64)
@@ -185,20 +185,21 @@ def _require_cpu(*tensors: Tensor) -> None:
         raise BackendError(f"the Numba engine samples on the CPU, got a tensor on {device}; use engine='tensor'")
 
 
-def _addresses_of(adjacency: Adjacency) -> _Addresses:
+def _columns_of(adjacency: Adjacency) -> tuple[int, ...]:
     """Where the arrays of an adjacency are, and 0 for what need not be read; the adjacency keeps them."""
-    if adjacency not in _addresses:
+    if adjacency not in _prepared:
         given = (adjacency.ptr, adjacency.source, adjacency.edge, adjacency.time)
         _require_cpu(*(tensor for tensor in given if tensor is not None))
         if any(tensor is not None and not tensor.is_contiguous() for tensor in given):
             raise ShapeError(f"adjacency {adjacency.edge_type}: expected contiguous tensors; copy them first")
-        ptr, source, edge, time = (0 if tensor is None else tensor.data_ptr() for tensor in given)
+        blocks = None if adjacency.time is None else adjacency.time[:: kernel.BLOCK].contiguous()
+        ptr, source, edge, time, first = (0 if part is None else part.data_ptr() for part in (*given, blocks))
         if _counts(adjacency.ptr):
             ptr = 0
         if _counts(adjacency.edge):
             edge = 0
-        _addresses[adjacency] = (ptr, source, edge, time)
-    return _addresses[adjacency]
+        _prepared[adjacency] = (ptr, source, edge, time, first, int(adjacency.settled)), blocks
+    return _prepared[adjacency][0]
 
 
 def _counts(values: Tensor) -> bool:

@@ -16,14 +16,17 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from relgraph.data.time import STATIC
+from relgraph.ops.compiled import compiled
 from relgraph.sampling.decay import REACH
 
-__all__ = ["DECAYED", "LAST", "PARTS", "STATE", "TABLE", "UNIFORM", "lay_out", "sample_seeds", "write_seeds"]
+__all__ = ["BLOCK", "DECAYED", "LAST", "PARTS", "STATE", "TABLE", "UNIFORM", "lay_out", "sample_seeds", "write_seeds"]
 
 UNIFORM, LAST, DECAYED = range(3)
-# columns of the table of edge types: four addresses, two node types, the number of the edge type; without PTR there is
-# one edge per target, in their order; without EDGE an edge's number is its slot; without TIME all are static
-PTR, SOURCE, EDGE, TIME, SOURCE_TYPE, TARGET_TYPE, NUMBER = range(7)
+# columns of the table of edge types: five addresses, whether no edge is later than its target, two node types, the
+# number of the edge type; without PTR there is one edge per target, in their order; without EDGE an edge's number is
+# its slot; without TIME all are static; BLOCKS has the first of every BLOCK times
+PTR, SOURCE, EDGE, TIME, BLOCKS, SETTLED, SOURCE_TYPE, TARGET_TYPE, NUMBER = range(9)
+BLOCK = 32
 # what a thread knows of its memory: addresses, sizes, how much is used, and what was missing
 SCRATCH, STRIDE, ROOM, HASH, NODES, MAX_NODES, SOURCES, TARGETS, EDGES, MAX_EDGES = range(10)
 STAMP, NUM_NODES, NUM_EDGES, PENDING, NEED_ROOM, NEED_NODES, NEED_EDGES = range(10, 17)
@@ -36,16 +39,6 @@ _FARTHEST = 2**63 - 1
 
 _inlined: Callable[[Callable[..., Any]], Any] = njit(nogil=True)
 _intrinsic: Callable[[Callable[..., Any]], Any] = intrinsic
-
-
-def _compiled(function: Callable[..., Any]) -> Any:
-    """Compile on the first call, and keep it on disk where a folder can be written."""
-    made = njit(nogil=True)(function)
-    try:
-        made.enable_caching()
-    except RuntimeError:  # neither the package's folder nor the user's can be written: each process compiles
-        return made
-    return made
 
 
 def _reader(kind: Any, width: Any) -> Any:
@@ -104,6 +97,22 @@ def _from_bits(typing: Any, value: Any) -> Any:
     return types.float64(types.int64), generate
 
 
+@_intrinsic
+def prefetch(typing: Any, address: Any, index: Any) -> Any:
+    """Ask for the int64 at an address to be brought into the cache."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.gep(builder.inttoptr(args[0], ir.IntType(64).as_pointer()), [args[1]])
+        place = builder.bitcast(place, ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        builder.call(function, [place, *(ir.Constant(number, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
 # get(address, index) and put(address, index, value): the int64 there; 32 is for int32, real for float64
 get, put = _reader(types.int64, ir.IntType(64)), _writer(types.int64, ir.IntType(64))
 get32, put32 = _reader(types.int32, ir.IntType(32)), _writer(types.int32, ir.IntType(32))
@@ -138,39 +147,42 @@ def _insert(table: int, mask: int, stamp: int, keys: int, found: int, key: int) 
 
 @_inlined
 def _visible(
-    ptr: int, time: int, targets: int, size: int, base: int, moment: int, start: int, known: int, left: int, active: int
+    ptr: int, time: int, blocks: int, targets: int, size: int, base: int, moment: int, start: int, known: int, end: int
 ) -> None:
-    """Where the neighbours of each target start and how many are known: binary searches side by side.
+    """Where the neighbours of each target start and how many are known.
 
-    All searches take a step before any takes the next, so that their reads need not wait for each other.
+    First a search among the blocks, whose first times stay in the cache, then within the one block that is left: all of
+    the former before the latter, so that reads of far blocks need not wait for each other.
     """
-    searching = 0
     for i in range(size):
         low = get(targets, i) - base
         high = low + 1
         if ptr:
             low, high = get(ptr, low), get(ptr, high)
         put(start, i, low)
-        put(left, i, high - low)
-        put(known, i, 0 if time else high - low)
-        put(active, searching, i)
-        searching += low < high
-    if not time:
-        return
-    # of row i the first known[i] are known; of the next left[i] it is open
-    while searching:
-        still = 0
-        for j in range(searching):
-            i = get(active, j)
-            length, sure = get(left, i), get(known, i)
-            half = length >> 1
-            seen = get(time, get(start, i) + sure + half) <= moment
-            put(known, i, sure + half + 1 if seen else sure)
-            length = length - half - 1 if seen else half
-            put(left, i, length)
-            put(active, still, i)
-            still += length > 0
-        searching = still
+        if time and high - low > BLOCK:
+            # blocks[first:first + left] begin within the row; how many of them do so by the moment
+            first = (low + BLOCK - 1) // BLOCK
+            left = (high + BLOCK - 1) // BLOCK - first
+            while left > 0:
+                half = left >> 1
+                seen = get(blocks, first + half) <= moment
+                first = first + half + 1 if seen else first
+                left = left - half - 1 if seen else half
+            low, high = max(low, (first - 1) * BLOCK), min(high, first * BLOCK)
+            for line in range(0, BLOCK, 8):
+                prefetch(time, low + line)
+        put(known, i, low)
+        put(end, i, high)
+    for i in range(size):
+        low, high = get(known, i), get(end, i)
+        if time:
+            while low < high:
+                middle = (low + high) >> 1
+                seen = get(time, middle) <= moment
+                low = middle + 1 if seen else low
+                high = high if seen else middle
+        put(known, i, high - get(start, i))
 
 
 @_inlined
@@ -190,12 +202,12 @@ def _sort(keys: int, order: int, size: int, other_keys: int, other_order: int, c
     least, most = get(keys, 0), get(keys, 0)
     for i in range(1, size):
         least, most = min(least, get(keys, i)), max(most, get(keys, i))
-    shift = 0
+    shift, given, given_order, out, out_order = 0, keys, order, other_keys, other_order
     while (most - least) >> shift:
         for digit in range(256):
             put(count, digit, 0)
         for i in range(size):
-            digit = ((get(keys, i) - least) >> shift) & 255
+            digit = ((get(given, i) - least) >> shift) & 255
             put(count, digit, get(count, digit) + 1)
         total = 0
         for digit in range(256):
@@ -203,16 +215,18 @@ def _sort(keys: int, order: int, size: int, other_keys: int, other_order: int, c
             put(count, digit, total)
             total += here
         for i in range(size):
-            key = get(keys, i)
+            key = get(given, i)
             digit = ((key - least) >> shift) & 255
             at = get(count, digit)
-            put(other_keys, at, key)
-            put32(other_order, at, get32(order, i))
+            put(out, at, key)
+            put32(out_order, at, get32(given_order, i))
             put(count, digit, at + 1)
-        for i in range(size):
-            put(keys, i, get(other_keys, i))
-            put32(order, i, get32(other_order, i))
         shift += 8
+        given, given_order, out, out_order = out, out_order, given, given_order
+    if given != keys:
+        for i in range(size):
+            put(keys, i, get(given, i))
+            put32(order, i, get32(given_order, i))
 
 
 @_inlined
@@ -328,7 +342,7 @@ def _uniform(base: Any, start: int, known: int, k: int, slot: int) -> None:
         place += whole + carry
 
 
-@_compiled
+@compiled
 def sample_seeds(
     worker: int,
     next_seed: int,
@@ -375,7 +389,7 @@ def sample_seeds(
     """
     scratch, stride, nodes = memory[SCRATCH], 8 * memory[STRIDE], memory[NODES]
     source, target, edge = memory[SOURCES], memory[TARGETS], memory[EDGES]
-    start, known, left, active = scratch, scratch + stride, scratch + 2 * stride, scratch + 3 * stride
+    start, known, left = scratch, scratch + stride, scratch + 2 * stride
     keys, rank, order, reached = (
         scratch + 4 * stride,
         scratch + 5 * stride,
@@ -418,7 +432,10 @@ def sample_seeds(
                 if fan == 0 or size == 0:
                     continue
                 time, targets, base = adjacencies[a, TIME], nodes + 8 * (num_nodes + low), first[t]
-                _visible(adjacencies[a, PTR], time, targets, size, base, moment, start, known, left, active)
+                # whatever was reached is known by the moment itself, and so are its edges if none is later
+                searched = 0 if hop > 0 and adjacencies[a, SETTLED] else time
+                blocks = adjacencies[a, BLOCKS]
+                _visible(adjacencies[a, PTR], searched, blocks, targets, size, base, moment, start, known, left)
                 total = 0
                 for i in range(size):
                     k = get(known, i)
@@ -465,8 +482,9 @@ def sample_seeds(
                 sources, numbers = adjacencies[a, SOURCE], adjacencies[a, EDGE]
                 if numbers == sources:
                     for j in range(total):
-                        put(reached, j, base + get(sources, get(slot, j)))
-                        put(slot, j, get(reached, j) - base)
+                        number = get(sources, get(slot, j))
+                        put(reached, j, base + number)
+                        put(slot, j, number)
                 else:
                     for j in range(total):
                         put(reached, j, base + get(sources, get(slot, j)))
@@ -507,7 +525,7 @@ def sample_seeds(
         memory[NUM_NODES], memory[NUM_EDGES], memory[PENDING] = num_nodes + found, num_edges, -1
 
 
-@_compiled
+@compiled
 def lay_out(count: Any, start: Any, total: Any) -> None:
     """Where what was counted goes, and how much there is in all.
 
@@ -526,7 +544,7 @@ def lay_out(count: Any, start: Any, total: Any) -> None:
             total[hop, t] = at - before
 
 
-@_compiled
+@compiled
 def write_seeds(
     worker: int,
     place: Any,

@@ -94,3 +94,24 @@ def test_both_directions_of_a_key() -> None:
     assert shops.ptr.tolist() == [0, 1, 2, 3, 4, 5]
     assert shops.time is not None
     assert shops.time.tolist() == time.tolist()
+
+
+@pytest.mark.parametrize("late", [None, "edge", "other end", "unknown"])
+def test_settled_where_no_edge_is_later_than_its_target(late: str | None) -> None:
+    """So is a key that points to static rows, or to rows that were there before, from the side of the later rows."""
+    row, edge, other = torch.tensor([5, 9, STATIC, UNKNOWN]), torch.tensor([5, 1, STATIC, 0]), torch.tensor([STATIC, 4])
+    if late == "edge":
+        edge[1] = 10
+    if late == "other end":
+        other[1] = 6
+    if late == "unknown":
+        other[0] = UNKNOWN
+    ends = torch.tensor([[0, 1, 2, 3], [1, 1, 0, 0]])
+    nodes = {"row": NodeStore(4, time=row), "other": NodeStore(2, time=other)}
+    graph = HeteroGraph(nodes, {("other", "r", "row"): EdgeStore(ends.flip(0), time=edge)})
+    assert Adjacency.from_graph(graph, ("other", "r", "row")).settled is (late is None)
+    assert not Adjacency.from_graph(graph, ("other", "r", "row"), reverse=True).settled
+    static = HeteroGraph(
+        {"row": NodeStore(4), "other": NodeStore(2)}, {("other", "r", "row"): EdgeStore(ends.flip(0), time=edge)}
+    )
+    assert not Adjacency.from_graph(static, ("other", "r", "row")).settled  # its rows are seen before their edges

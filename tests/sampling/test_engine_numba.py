@@ -136,6 +136,42 @@ def test_large_subgraphs_are_the_same(strategy: str, fan_outs: list[int], thread
     require_same(engine_numba.sample(**call), engine_tensor.sample(**call))
 
 
+@pytest.mark.parametrize("strategy", ["uniform", "last", "decayed"])
+@pytest.mark.parametrize("seeds", ["event", "place"])
+def test_rows_that_point_to_what_was_there_before_them(strategy: str, seeds: str) -> None:
+    """Times of edges are left unread where what was reached says that they are known, but not at seeds."""
+    rng = np.random.default_rng(5)
+    size, places = 4000, 7
+    time = torch.from_numpy(rng.integers(-40, 40, size))
+    time[::50], time[1::50] = STATIC, UNKNOWN
+    ends = torch.stack([torch.arange(size), torch.from_numpy((rng.random(size) ** 3 * places).astype(np.int64))])
+    nodes = {"event": NodeStore(size, time=time), "place": NodeStore(places)}
+    graph = HeteroGraph(nodes, {("event", "at", "place"): EdgeStore(ends)})
+    call = call_on(graph, [50, 3, 2], strategy)
+    assert [adjacency.settled for adjacency in call["adjacencies"]] == [False, True]
+    node = torch.from_numpy(rng.integers(0, graph.nodes[seeds].num_nodes, 60))
+    call["seeds"], call["visible"] = {seeds: node}, torch.from_numpy(rng.integers(-45, 45, 60))
+    call["state"], call["half_life"] = seed_state(0, 0, 0, node, call["visible"]), 10
+    require_same(engine_numba.sample(**call), engine_tensor.sample(**call))
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 63, 64, 65, 1023, 1024, 1025])
+@pytest.mark.parametrize("before", [0, 1, 31, 32])
+def test_the_visible_prefix_of_long_rows(length: int, before: int) -> None:
+    """Rows that start and end anywhere among the blocks, with many equal times, at every moment."""
+    target = torch.cat([torch.zeros(before), torch.ones(length), torch.full((40,), 2.0)]).long()
+    time = torch.arange(target.numel()) // 5
+    nodes = {"a": NodeStore(target.numel()), "b": NodeStore(3)}
+    graph = HeteroGraph(nodes, {("a", "r", "b"): EdgeStore(torch.stack([torch.arange(target.numel()), target]), time)})
+    moments = torch.arange(-1, int(time.max()) + 2).repeat(3)
+    call = call_on(graph, [-1], "last")
+    call["seeds"] = {"b": torch.arange(3).repeat_interleave(moments.numel() // 3)}
+    call["visible"] = call["state"] = moments
+    out = engine_numba.sample(**call)
+    counted = ((time <= moments[:, None]) & (target == call["seeds"]["b"][:, None])).sum(1)
+    assert torch.equal(torch.bincount(out.batch["a"], minlength=moments.numel()), counted)
+
+
 def test_memory_grows_in_the_midst_of_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_numba, "_idle", [])
     ends = torch.stack([torch.arange(60_000), torch.arange(60_000) % 3])
@@ -242,7 +278,7 @@ def test_workers_after_threads_have_run(strategy: Any) -> None:
 
 
 def test_a_stale_cache_cannot_mix() -> None:
-    """Numba looks at the time stamp of one file: whatever is compiled must lie in it, but for plain numbers."""
+    """Numba looks at the time stamp of one file: whatever is compiled must lie in it."""
     tree = ast.parse(inspect.getsource(numba_kernel))
     imported = {
         f"{node.module}.{name.name}"
@@ -250,7 +286,8 @@ def test_a_stale_cache_cannot_mix() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relgraph")
         for name in node.names
     }
-    assert imported == {"relgraph.data.time.STATIC", "relgraph.sampling.decay.REACH"}
+    # two numbers, and what compiles
+    assert imported == {"relgraph.data.time.STATIC", "relgraph.sampling.decay.REACH", "relgraph.ops.compiled.compiled"}
 
 
 @pytest.mark.slow
