@@ -18,7 +18,9 @@ from torch_geometric.sampler import BaseSampler, HeteroSamplerOutput, NeighborSa
 
 from relgraph import TemporalSampler
 from relgraph.data.graph import HeteroGraph, NodeType
+from relgraph.nn import encoders
 from relgraph.nn.entity_model import EntityModel
+from relgraph.ops import distinct
 
 Batches = Sequence[tuple[Tensor, Tensor]]
 
@@ -97,10 +99,10 @@ def alternate(work: dict[str, Callable[[Any], Any]], inputs: Sequence[Any], repe
 
 
 def ready_batches(shop: Shop, fan_outs: Sequence[int]) -> dict[str, Callable[[Any], Any]]:
-    """A batch ready for training: ours, with row numbers and each distinct row's features once, and PyG's way."""
+    """A batch ready for training: ours, with row numbers and each distinct row's features and time once, and PyG's."""
     graph = shop.graph
     ours = TemporalSampler(graph, list(fan_outs), engine="numba")
-    bare, whole = graph.to_hetero_data(features=False), graph.to_hetero_data()
+    bare, whole = graph.to_hetero_data(features=False, times=False), graph.to_hetero_data()
     peer = samplers(shop, fan_outs, "uniform").get("pyg-lib", ours)
 
     def load(data: Any, sampler: BaseSampler, batch: tuple[Tensor, Tensor]) -> Any:
@@ -114,17 +116,18 @@ def ready_batches(shop: Shop, fan_outs: Sequence[int]) -> dict[str, Callable[[An
         )
         return next(iter(loader))
 
-    def distinct(batch: tuple[Tensor, Tensor]) -> Any:
+    def read_once(batch: tuple[Tensor, Tensor]) -> Any:
         made = load(bare, ours, batch)
         rows = {}
         for name, store in graph.nodes.items():
-            number, position = torch.unique(made[name].n_id, return_inverse=True)
+            number, position = distinct(made[name].n_id, store.num_nodes)
             assert store.features is not None
-            rows[name] = (store.features.select(number), position)
+            moment = None if store.time is None else store.time[number]
+            rows[name] = (store.features.select(number), moment, position)
         return made, rows
 
     name = "pyg-lib" if has_pyg_lib() else "our sampler"
-    return {"ours": distinct, f"NodeLoader with TensorFrame, {name}": lambda batch: load(whole, peer, batch)}
+    return {"ours": read_once, f"NodeLoader with TensorFrame, {name}": lambda batch: load(whole, peer, batch)}
 
 
 def require_ready(sides: dict[str, Callable[[Any], Any]], batch: tuple[Tensor, Tensor]) -> bool:
@@ -136,8 +139,10 @@ def require_ready(sides: dict[str, Callable[[Any], Any]], batch: tuple[Tensor, T
     if has_pyg_lib():
         return False
     (made, rows), theirs = (work(batch) for work in sides.values())
-    for name, (features, position) in rows.items():
+    for name, (features, moment, position) in rows.items():
         assert torch.equal(made[name].n_id, theirs[name].n_id), f"{name}: other rows"
+        if moment is not None:
+            assert torch.equal(moment[position], theirs[name].time), f"{name}: other times"
         frame = features.to_tensor_frame()
         for kind, value in frame.feat_dict.items():
             same = torch.equal(value[position].nan_to_num(), theirs[name].tf.feat_dict[kind].nan_to_num())
@@ -147,12 +152,12 @@ def require_ready(sides: dict[str, Callable[[Any], Any]], batch: tuple[Tensor, T
 
 @contextmanager
 def every_row() -> Iterator[None]:
-    """Within this the table encoders encode every sampled row: no rows are found to be the same."""
+    """Within this the table encoders encode every sampled row and its age: none are found to be the same."""
 
-    def not_unique(rows: Tensor, return_inverse: bool = False) -> tuple[Tensor, Tensor]:
+    def all_of_them(rows: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         return rows, torch.arange(rows.numel())
 
-    with patch.object(torch, "unique", not_unique):
+    with patch.object(encoders, "distinct", all_of_them), patch.object(torch, "unique", all_of_them):
         yield
 
 
@@ -165,9 +170,9 @@ class Training:
         self.model = EntityModel(graph, table, layers=len(fan_outs), dropout=dropout)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.005)
         self.sampler = TemporalSampler(graph, list(fan_outs))
-        self.data = graph.to_hetero_data(features=False)
+        self.data = graph.to_hetero_data(features=False, times=False)
 
-    def loss(self, batch: tuple[Tensor, Tensor], distinct: bool) -> Tensor:
+    def loss(self, batch: tuple[Tensor, Tensor], once: bool) -> Tensor:
         """Sample and go forward; labels are the parity of the seeds' numbers."""
         node, moment = batch
         loader = NodeLoader(
@@ -178,17 +183,17 @@ class Training:
             batch_size=node.numel(),
         )
         made = next(iter(loader))
-        if distinct:
+        if once:
             out = self.model(made)
         else:
             with every_row():
                 out = self.model(made)
         return F.binary_cross_entropy_with_logits(out[:, 0], (node % 2).to(out.dtype))
 
-    def step(self, batch: tuple[Tensor, Tensor], distinct: bool) -> None:
+    def step(self, batch: tuple[Tensor, Tensor], once: bool) -> None:
         """One step of the optimizer."""
         self.optimizer.zero_grad()
-        self.loss(batch, distinct).backward()
+        self.loss(batch, once).backward()
         self.optimizer.step()
 
     def require_equal(self, batch: tuple[Tensor, Tensor]) -> dict[str, float]:
@@ -201,9 +206,9 @@ class Training:
             AssertionError: Naming what differs.
         """
         found = []
-        for distinct in (True, False):
+        for once in (True, False):
             self.model.zero_grad()
-            loss = self.loss(batch, distinct)
+            loss = self.loss(batch, once)
             loss.backward()
             found.append(
                 (float(loss.detach()), [None if p.grad is None else p.grad.clone() for p in self.model.parameters()])

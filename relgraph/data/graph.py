@@ -247,16 +247,17 @@ class HeteroGraph:
 
         return graph_html(self)
 
-    def to_hetero_data(self, features: bool = True, reverse: bool = True) -> HeteroData:
+    def to_hetero_data(self, features: bool = True, reverse: bool = True, times: bool = True) -> HeteroData:
         """A PyG ``HeteroData`` over the same tensors: ``.tf``, ``.time``, ``.edge_index``, with ``rev_`` edges.
 
         Args:
             features: Leave the table features out when ``False`` (a loader would gather them per sampled row).
             reverse: Add the opposite direction of every edge type as ``rev_<relation>``.
+            times: Leave the times out when ``False``, likewise; a sampler takes them from the graph.
         """
         from relgraph.data.pyg import to_hetero_data
 
-        return to_hetero_data(self, features=features, reverse=reverse)
+        return to_hetero_data(self, features=features, reverse=reverse, times=times)
 
     @classmethod
     def from_hetero_data(cls, data: HeteroData) -> HeteroGraph:

@@ -21,7 +21,7 @@ __all__ = ["from_data", "from_hetero_data", "to_data", "to_hetero_data"]
 _REVERSE = "rev_"
 
 
-def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = True) -> HeteroData:
+def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = True, times: bool = True) -> HeteroData:
     """A ``HeteroData`` over the graph's own tensors.
 
     Each node type has ``num_nodes``, ``time``, ``tf`` and ``col_stats`` (PyTorch Frame) and ``key``; each edge type
@@ -31,6 +31,7 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
         graph: The graph.
         features: Give each node type its ``tf`` and ``col_stats``.
         reverse: Add a reverse, ``rev_...``, of every edge type.
+        times: Give nodes and edges their ``time``.
 
     Raises:
         SchemaError: If the graph stores what would be the reverse of another edge type.
@@ -38,7 +39,7 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
     data = HeteroData()
     for name, node in graph.nodes.items():
         data[name].num_nodes = node.num_nodes
-        if node.time is not None:
+        if times and node.time is not None:
             data[name].time = node.time
         if node.keys is not None:
             data[name].key = node.keys
@@ -51,9 +52,9 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
                 f"edge types {edge_type} and {reverse_type(edge_type)} are both stored, so the second cannot also name "
                 "the reverse of the first; rename one, or use reverse=False"
             )
-        _fill(data[edge_type], edge.edge_index, edge)
+        _fill(data[edge_type], edge.edge_index, edge, times)
         if reverse:
-            _fill(data[reverse_type(edge_type)], edge.edge_index.flip(0), edge)
+            _fill(data[reverse_type(edge_type)], edge.edge_index.flip(0), edge, times)
     data.relgraph = {
         "edge_types": list(graph.edges),
         "relations": graph.relations,
@@ -68,9 +69,9 @@ def to_hetero_data(graph: HeteroGraph, features: bool = True, reverse: bool = Tr
     return data
 
 
-def _fill(store: Any, edge_index: Tensor, edge: EdgeStore) -> None:
+def _fill(store: Any, edge_index: Tensor, edge: EdgeStore, times: bool = True) -> None:
     store.edge_index = edge_index
-    if edge.time is not None:
+    if times and edge.time is not None:
         store.time = edge.time
     if edge.qualifiers is not None:
         store.qualifiers = edge.qualifiers

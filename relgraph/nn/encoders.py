@@ -28,6 +28,7 @@ from relgraph.data.tensor_frames import frame_names, to_tensor_frame
 from relgraph.data.time import STATIC, UNKNOWN
 from relgraph.errors import ShapeError
 from relgraph.nn.fused import run_resnet, sum_columns
+from relgraph.ops.distinct import distinct
 from relgraph.ops.dropout import dropout
 
 __all__ = ["HeteroEncoder", "RelativeTimeEncoder", "TableEncoder", "days_between"]
@@ -257,10 +258,10 @@ class HeteroEncoder(nn.Module):
         out = {}
         for name, rows in n_id.items():
             store, place = self._nodes[name], self._place[name]
-            distinct, position = torch.unique(rows, return_inverse=True)
-            chosen = distinct.to("cpu")
+            different, position = distinct(rows, store.num_nodes)
+            chosen = different.to("cpu")
             features = None if store.features is None else store.features.select(chosen)
-            x = self.tables[place](features, distinct.numel()).index_select(0, position)
+            x = self.tables[place](features, different.numel()).index_select(0, position)
             if store.time is not None and seed_time is not None and batch is not None:
                 time = store.time[chosen].to(rows.device)[position]
                 days, known = days_between(seed_time[batch[name]], time)

@@ -68,7 +68,7 @@ class GraphPredictor(ABC):
         self.history = History() if history is None else history
         whole = sampling["num_neighbors"] is None
         self.sampler = WholeGraph(graph) if whole else TemporalSampler(graph, **sampling, until=task.until)
-        self._data = graph.to_hetero_data(features=False)
+        self._data = graph.to_hetero_data(features=False, times=False)
         self._network, self._asked, self._bare = model, task, False
 
     @property

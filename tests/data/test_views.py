@@ -99,8 +99,8 @@ def test_hetero_data_shares_the_features_and_derives_the_reverse() -> None:
     assert torch.equal(
         data["person", "rev_buyer", "sale"].edge_index, graph.edges["sale", "buyer", "person"].edge_index.flip(0)
     )
-    bare = graph.to_hetero_data(features=False, reverse=False)
-    assert "tf" not in bare["sale"]
+    bare = graph.to_hetero_data(features=False, reverse=False, times=False)
+    assert ("time" in data["sale"], "time" in bare["sale"], "tf" in bare["sale"]) == (True, False, False)
     assert len(bare.edge_types) == len(graph.edges)
 
 
