@@ -122,7 +122,7 @@ def ready_batches(shop: Shop, fan_outs: Sequence[int]) -> dict[str, Callable[[An
         for name, store in graph.nodes.items():
             number, position = distinct(made[name].n_id, store.num_nodes)
             assert store.features is not None
-            moment = None if store.time is None else store.time[number]
+            moment = None if store.time is None else store.time.index_select(0, number)
             rows[name] = (store.features.select(number), moment, position)
         return made, rows
 

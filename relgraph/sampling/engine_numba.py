@@ -80,8 +80,8 @@ def _longer(array: NDArray[Any], size: int, dtype: Any) -> NDArray[Any]:
     return out
 
 
-# where the arrays of an adjacency are and whether it is settled, as the kernel wants it; and what is held for it alone
-_prepared: WeakKeyDictionary[Adjacency, tuple[tuple[int, ...], Tensor | None]] = WeakKeyDictionary()
+_Read = tuple[Tensor | None, ...]
+_read: WeakKeyDictionary[Adjacency, _Read] = WeakKeyDictionary()
 _idle: list[_Memory] = []  # of threads that are not at work
 
 
@@ -186,20 +186,25 @@ def _require_cpu(*tensors: Tensor) -> None:
 
 
 def _columns_of(adjacency: Adjacency) -> tuple[int, ...]:
-    """Where the arrays of an adjacency are, and 0 for what need not be read; the adjacency keeps them."""
-    if adjacency not in _prepared:
+    """What the kernel's table says of an adjacency, but for its types and number.
+
+    Addresses are asked for every time: pickling tensors for a worker moves them to shared memory.
+    """
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in _read_of(adjacency)]
+    return (*addresses, int(adjacency.settled))
+
+
+def _read_of(adjacency: Adjacency) -> _Read:
+    """What is read of an adjacency: ``ptr``, ``source``, ``edge``, ``time`` and the first time of each block."""
+    if adjacency not in _read:
         given = (adjacency.ptr, adjacency.source, adjacency.edge, adjacency.time)
         _require_cpu(*(tensor for tensor in given if tensor is not None))
         if any(tensor is not None and not tensor.is_contiguous() for tensor in given):
             raise ShapeError(f"adjacency {adjacency.edge_type}: expected contiguous tensors; copy them first")
-        blocks = None if adjacency.time is None else adjacency.time[:: kernel.BLOCK].contiguous()
-        ptr, source, edge, time, first = (0 if part is None else part.data_ptr() for part in (*given, blocks))
-        if _counts(adjacency.ptr):
-            ptr = 0
-        if _counts(adjacency.edge):
-            edge = 0
-        _prepared[adjacency] = (ptr, source, edge, time, first, int(adjacency.settled)), blocks
-    return _prepared[adjacency][0]
+        ptr, source, edge, time = given
+        blocks = None if time is None else time[:: kernel.BLOCK].clone()
+        _read[adjacency] = (None if _counts(ptr) else ptr, source, None if _counts(edge) else edge, time, blocks)
+    return _read[adjacency]
 
 
 def _counts(values: Tensor) -> bool:

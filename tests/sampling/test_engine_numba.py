@@ -172,6 +172,25 @@ def test_the_visible_prefix_of_long_rows(length: int, before: int) -> None:
     assert torch.equal(torch.bincount(out.batch["a"], minlength=moments.numel()), counted)
 
 
+def test_tensors_that_move_are_found_again() -> None:
+    """Starting a worker by spawning moves the tensors of the sampler to shared memory, in the parent too."""
+    call = call_on(random_graph([50, 3000], 6000, 2, seed=4), [5, 5], "uniform")
+    wanted = engine_numba.sample(**call)
+    moved = 0
+    for adjacency in call["adjacencies"]:
+        given = (adjacency.ptr, adjacency.source, adjacency.edge, adjacency.time)
+        before = engine_numba._columns_of(adjacency)[:4]
+        for tensor in given:
+            if tensor is not None:
+                tensor.share_memory_()
+        after = engine_numba._columns_of(adjacency)[:4]
+        for old, new, tensor in zip(before, after, given, strict=True):
+            assert new == 0 or (tensor is not None and new == tensor.data_ptr())
+            moved += old != new
+    assert moved
+    require_same(engine_numba.sample(**call), wanted)
+
+
 def test_memory_grows_in_the_midst_of_a_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_numba, "_idle", [])
     ends = torch.stack([torch.arange(60_000), torch.arange(60_000) % 3])
