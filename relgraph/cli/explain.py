@@ -21,6 +21,9 @@ __all__ = ["explain"]
 def explain(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that relgraph train wrote.", show_default=False)],
     key: Annotated[str, typer.Option(metavar="KEY", help="The row (JSON list if composite).", show_default=False)],
+    target: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Of a recommender the row whose score is explained.")
+    ] = None,
     time: Annotated[
         str | None, typer.Option(help="The moment of the prediction (ISO 8601); the last one in the data by default.")
     ] = None,
@@ -46,10 +49,17 @@ def explain(
 
         relgraph explain runs/churn --key 1023 --time 2024-06-01
         relgraph explain runs/churn --key 1023 --source shop.sqlite --json
+        relgraph explain runs/reviews --key 1023 --target 17
     """
     found = read_run(run)
-    if found.kind == "links" or found.meta["task"].get("task") == "link":
-        raise ProtocolError(f"{run} is a link predictor, and explanations are for predictions of rows")
+    if found.kind == "links":
+        raise ProtocolError(f"{run} is a predictor of facts, and explanations are for predictions about rows")
+    recommends = found.meta["task"].get("task") == "link"
+    if recommends != (target is not None):
+        raise typer.BadParameter(
+            f"{run} recommends rows: say which one" if recommends else f"{run} does not recommend rows",
+            param_hint="--target",
+        )
     if out is not None:
         if out.suffix.lower() not in (".json", ".html"):
             raise typer.BadParameter(f"expected a name that ends in .json or .html, got {out}", param_hint="--out")
@@ -57,7 +67,13 @@ def explain(
     with open_predictor(found, None, source, not quiet) as predictor:
         moment = moment_for(predictor, time)
         row = parse_key(predictor.graph, predictor.task.entity_table, key)
-        explanation = predictor.explain(key=row, time=moment, output=output)
+        if target is not None:
+            if output is not None:
+                raise typer.BadParameter("a recommender has one output", param_hint="--output")
+            other = parse_key(predictor.graph, predictor.task.target_table, target, "--target")
+            explanation = predictor.explain(key=row, target=other, time=moment)
+        else:
+            explanation = predictor.explain(key=row, time=moment, output=output)
     if out is not None:
         text = explanation.to_json() if out.suffix.lower() == ".json" else explanation._repr_html_()
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def moment_for(predictor: Any, time: str | None) -> int | None:
     return max(moments)
 
 
-def parse_key(graph: HeteroGraph, table: str, text: str) -> Any:
+def parse_key(graph: HeteroGraph, table: str, text: str, option: str = "--key") -> Any:
     """A key as the graph has it: whole numbers, text, or a tuple of them."""
     from torch import Tensor
 
@@ -99,16 +99,16 @@ def parse_key(graph: HeteroGraph, table: str, text: str) -> Any:
             values = None
         if not isinstance(values, list) or len(values) != len(numeric):
             names = ", ".join(keys.names) if keys is not None else ""
-            raise typer.BadParameter(f"expected a JSON list for ({names}), got {text!r}", param_hint="--key")
+            raise typer.BadParameter(f"expected a JSON list for ({names}), got {text!r}", param_hint=option)
         if any(whole and type(value) is not int for value, whole in zip(values, numeric, strict=True)):
-            raise typer.BadParameter(f"expected whole numbers where the key has them, got {text!r}", param_hint="--key")
+            raise typer.BadParameter(f"expected whole numbers where the key has them, got {text!r}", param_hint=option)
         return tuple(value if whole else str(value) for value, whole in zip(values, numeric, strict=True))
     if not numeric[0]:
         return text
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"the keys of {table!r} are whole numbers, got {text!r}", param_hint="--key") from None
+        raise typer.BadParameter(f"the keys of {table!r} are whole numbers, got {text!r}", param_hint=option) from None
 
 
 def source_file(source: str | None) -> Path | None:

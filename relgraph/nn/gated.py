@@ -16,10 +16,10 @@ from relgraph.data.ragged import Ragged
 from relgraph.data.schema import SemanticType
 from relgraph.data.tensor_frames import to_tensor_frame
 from relgraph.errors import ShapeError
-from relgraph.nn.encoders import TableEncoder, days_between
+from relgraph.nn.encoders import HeteroEncoder, TableEncoder, days_between
 from relgraph.nn.entity_model import EntityModel
 
-__all__ = ["AGE", "ROW", "GatedModel"]
+__all__ = ["AGE", "ROW", "GatedGraph", "GatedModel"]
 
 ROW = "(row)"
 """The gate of a row: shut, it sends nothing in any round, as if it were not there."""
@@ -28,14 +28,103 @@ AGE = "(age)"
 """The gate of how long before the seed time a row happened."""
 
 
-class GatedModel(nn.Module):
-    """An :class:`EntityModel` on the subgraph of one seed, as PyG's explainers call it.
+class GatedGraph(nn.Module):
+    """The subgraph of one seed under a network, as PyG's explainers call it; subclasses read the prediction off it.
 
     ``x_dict`` holds gates, float ``[rows, gates]`` per table, named by :attr:`gates`: 1 is the row as it is, 0 is a row
     that sends no messages (its first gate), or a value replaced by NULL (one gate per column), in between they are
     mixed. The seed itself stays, so the first gate of row 0 of its table does nothing. With all gates open
     (:meth:`open_gates`) the output is the prediction. The parameters are frozen copies: nothing that an explainer does
     comes back to the model.
+
+    Args:
+        encoder: Encodes the rows of each table.
+        gnn: Passes their messages.
+        width: Length of its vectors.
+        table: The table of the seed.
+        batch: The subgraph of one seed, from PyG's ``NodeLoader``.
+        edge_index: The edges that messages go along; those of the batch by default.
+
+    Raises:
+        ShapeError: If the batch has several seeds.
+    """
+
+    def __init__(
+        self,
+        encoder: HeteroEncoder,
+        gnn: nn.Module,
+        width: int,
+        table: NodeType,
+        batch: HeteroData,
+        edge_index: Mapping[EdgeType, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        seeds = batch[table]
+        if seeds.batch_size != 1:
+            raise ShapeError(f"batch: expected the subgraph of one seed, got {seeds.batch_size}; use batch_size=1")
+        self.entity_table = table
+        self.node_types = [name for name in batch.node_types if batch[name].n_id.numel()]
+        edges = dict(batch.edge_index_dict if edge_index is None else edge_index)
+        self.edge_index_dict: dict[EdgeType, Tensor] = {kind: index for kind, index in edges.items() if index.numel()}
+        # explainers fail where no gradient comes, but networks may tell a type without rows from one that is not there
+        self._no_edges = {kind: index for kind, index in edges.items() if not index.numel()}
+        self._no_rows = {
+            name: torch.zeros(0, width, device=batch[name].n_id.device)
+            for name in batch.node_types
+            if name not in self.node_types
+        }
+        self.gates: dict[NodeType, tuple[str, ...]] = {}
+        self._rows = {name: batch[name].n_id.numel() for name in self.node_types}
+        # table names may hold a dot, which names of modules may not
+        self.tables = nn.ModuleList()
+        time = seeds.seed_time if "seed_time" in seeds else None
+        for name in self.node_types:
+            gated = _gated_table(encoder, name, batch[name].n_id, time)
+            self.tables.append(gated)
+            self.gates[name] = (ROW, *gated.names)
+        self.rounds = nn.ModuleList(_rounds(gnn))
+
+    def freeze(self) -> None:
+        """Evaluation mode, and no gradients of the parameters; for the end of a constructor."""
+        self.requires_grad_(False)
+        self.eval()
+
+    def open_gates(self) -> dict[NodeType, Tensor]:
+        """Gates that let everything through: ones, float32 ``[rows, gates]`` per table."""
+        device = next(self.tables.buffers()).device
+        return {name: torch.ones(self._rows[name], len(self.gates[name]), device=device) for name in self.node_types}
+
+    def vectors(
+        self,
+        x_dict: Mapping[NodeType, Tensor],
+        edge_index_dict: Mapping[EdgeType, Tensor],
+        mark: Tensor | None = None,
+    ) -> dict[NodeType, Tensor]:
+        """What the network gives for every row of the subgraph.
+
+        Args:
+            x_dict: Gates; see the class.
+            edge_index_dict: :attr:`edge_index_dict`, or less of it.
+            mark: Added to the seed before the first round, ``[width]``.
+        """
+        here, x = {}, dict(self._no_rows)
+        for name, table in zip(self.node_types, self.tables, strict=True):
+            gate = x_dict[name]
+            here[name] = gate[:, :1]
+            if name == self.entity_table:  # the seed is there, whatever its gate says
+                here[name] = torch.cat([0 * gate[:1, :1] + 1, gate[1:, :1]])
+            x[name] = table(gate[:, 1:])
+        if mark is not None:
+            seed = x[self.entity_table]
+            x[self.entity_table] = torch.cat([seed[:1] + mark, seed[1:]])
+        edges = {**self._no_edges, **edge_index_dict}
+        for layer in self.rounds:
+            x = layer({name: h * here[name] if name in here else h for name, h in x.items()}, edges)
+        return x
+
+
+class GatedModel(GatedGraph):
+    """The prediction of an :class:`EntityModel` for one seed.
 
     Args:
         model: The model, in evaluation mode.
@@ -58,66 +147,18 @@ class GatedModel(nn.Module):
         seed_x: Tensor | None = None,
         seed_names: tuple[str, ...] = (),
     ) -> None:
-        super().__init__()
-        seeds = batch[model.entity_table]
-        if seeds.batch_size != 1:
-            raise ShapeError(f"batch: expected the subgraph of one seed, got {seeds.batch_size}; use batch_size=1")
-        self.entity_table = model.entity_table
-        self.node_types = [name for name in batch.node_types if batch[name].n_id.numel()]
-        edges = dict(batch.edge_index_dict)
-        self.edge_index_dict: dict[EdgeType, Tensor] = {kind: index for kind, index in edges.items() if index.numel()}
-        # explainers fail where no gradient comes, but networks may tell a type without rows from one that is not there
-        self._no_edges = {kind: index for kind, index in edges.items() if not index.numel()}
         width = model.head.in_channels // 2 if model.seed_encoder is not None else model.head.in_channels
-        self._no_rows = {
-            name: torch.zeros(0, width, device=batch[name].n_id.device)
-            for name in batch.node_types
-            if name not in self.node_types
-        }
-        self.gates: dict[NodeType, tuple[str, ...]] = {}
-        self._rows = {name: batch[name].n_id.numel() for name in self.node_types}
-        # table names may hold a dot, which names of modules may not
-        self.tables = nn.ModuleList()
-        time = seeds.seed_time if "seed_time" in seeds else None
-        for name in self.node_types:
-            table = _gated_table(model, name, batch[name].n_id, time)
-            self.tables.append(table)
-            self.gates[name] = (ROW, *table.names)
+        super().__init__(model.encoder, model.gnn, width, model.entity_table, batch)
         self.gates[self.entity_table] += seed_names
-        self.rounds = nn.ModuleList(_rounds(model.gnn))
         self.head = copy.deepcopy(model.head)
         self.seed_encoder = copy.deepcopy(model.seed_encoder)
         self.register_buffer("seed_x", seed_x, persistent=False)
         self._output = output
-        self.requires_grad_(False)
-        self.eval()
-
-    def open_gates(self) -> dict[NodeType, Tensor]:
-        """Gates that let everything through: ones, float32 ``[rows, gates]`` per table."""
-        device = next(self.head.parameters()).device
-        return {name: torch.ones(self._rows[name], len(self.gates[name]), device=device) for name in self.node_types}
+        self.freeze()
 
     def forward(self, x_dict: Mapping[NodeType, Tensor], edge_index_dict: Mapping[EdgeType, Tensor]) -> Tensor:
-        """The prediction for the seed.
-
-        Args:
-            x_dict: Gates; see the class.
-            edge_index_dict: :attr:`edge_index_dict`, or less of it.
-
-        Returns:
-            ``[1]``.
-        """
-        here, x = {}, dict(self._no_rows)
-        for name, table in zip(self.node_types, self.tables, strict=True):
-            gate = x_dict[name]
-            here[name] = gate[:, :1]
-            if name == self.entity_table:  # the seed is there, whatever its gate says
-                here[name] = torch.cat([0 * gate[:1, :1] + 1, gate[1:, :1]])
-            x[name] = table(gate[:, 1:])
-        edges = {**self._no_edges, **edge_index_dict}
-        for layer in self.rounds:
-            x = layer({name: h * here[name] if name in here else h for name, h in x.items()}, edges)
-        h = x[self.entity_table][:1]
+        """The prediction for the seed, ``[1]``; arguments as of :meth:`GatedGraph.vectors`."""
+        h = self.vectors(x_dict, edge_index_dict)[self.entity_table][:1]
         if self.seed_encoder is not None and self.seed_x is not None:
             gate = x_dict[self.entity_table][:1, -self.seed_x.size(1) :]
             h = torch.cat([h, self.seed_encoder(self.seed_x * gate)], dim=1)
@@ -165,8 +206,7 @@ class _Summed(nn.Module):
 
 
 @torch.no_grad()
-def _gated_table(model: EntityModel, name: NodeType, n_id: Tensor, seed_time: Tensor | None) -> _GatedTable:
-    encoder = model.encoder
+def _gated_table(encoder: HeteroEncoder, name: NodeType, n_id: Tensor, seed_time: Tensor | None) -> _GatedTable:
     store, place = encoder._nodes[name], encoder._place[name]
     table: Any = encoder.tables[place]
     rows = n_id.cpu()

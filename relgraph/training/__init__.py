@@ -8,7 +8,7 @@ from relgraph.training.history import History
 
 if TYPE_CHECKING:
     from relgraph.training.entity import EntityJob
-    from relgraph.training.explainer import ExplainedRow, explain, explained_row
+    from relgraph.training.explainer import ExplainedRow, explain, explained_link, explained_row
     from relgraph.training.explanation import PredictionExplanation
     from relgraph.training.integrated_gradients import IntegratedGradients
     from relgraph.training.link import LinkJob
@@ -27,6 +27,7 @@ __all__ = [
     "LinkPredictor",
     "PredictionExplanation",
     "explain",
+    "explained_link",
     "explained_row",
     "fit",
     "write_predictions",
@@ -42,6 +43,7 @@ _HOMES = {
     "LinkPredictor": "relgraph.training.link_predictor",
     "PredictionExplanation": "relgraph.training.explanation",
     "explain": "relgraph.training.explainer",
+    "explained_link": "relgraph.training.explainer",
     "explained_row": "relgraph.training.explainer",
     "write_predictions": "relgraph.training.predictions",
 }

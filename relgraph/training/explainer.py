@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
 from torch_geometric.explain import Explainer
 from torch_geometric.explain.algorithm import ExplainerAlgorithm
 
@@ -17,18 +18,19 @@ from relgraph.data.graph import EdgeType, HeteroGraph, NodeType
 from relgraph.data.keys import Key
 from relgraph.data.time import format_time
 from relgraph.errors import ProtocolError, SchemaError
-from relgraph.nn.gated import GatedModel
+from relgraph.nn.gated import GatedGraph, GatedModel
+from relgraph.nn.gated_link import GatedLink
 from relgraph.training.explanation import CellScore, PredictionExplanation, RowScore, Step, TableScore
 from relgraph.training.integrated_gradients import IntegratedGradients
+from relgraph.training.link_predictor import LinkPredictor
 from relgraph.training.outputs import to_prediction
 from relgraph.training.shown_values import shown_value
 
 if TYPE_CHECKING:
     from relgraph.data.database import Database
-    from relgraph.training.graph_predictor import GraphPredictor
     from relgraph.training.predictor import EntityPredictor
 
-__all__ = ["ExplainedRow", "explain", "explained_row"]
+__all__ = ["ExplainedRow", "explain", "explained_link", "explained_row"]
 
 _CELLS = 200  # kept of an explanation
 
@@ -49,7 +51,7 @@ class ExplainedRow:
         time: The moment, microseconds, or ``None``.
     """
 
-    model: GatedModel
+    model: GatedGraph
     x: dict[NodeType, Tensor]
     edge_index: dict[EdgeType, Tensor]
     rows: dict[NodeType, Tensor]
@@ -78,7 +80,6 @@ def explained_row(
         SchemaError: If the key does not exist.
         ProtocolError: If the time is missing, or there is no such output.
     """
-    _require_rows(predictor)
     node, moment = predictor.rows([key], time)
     kind = predictor.task.kind
     with predictor.unfrozen(), predictor.evaluating():
@@ -95,7 +96,44 @@ def explained_row(
     seeds = None if seed_x is None else seed_x.to(predictor.device)
     with predictor.evaluating():
         model = GatedModel(predictor.model, batch, read, seeds, _seed_names(predictor))
-    mode = ("regression", "raw") if kind == "regression" else ("binary_classification", "probs")
+    return _explained(model, batch, kind == "regression", chosen, moment)
+
+
+def explained_link(
+    predictor: LinkPredictor, key: Key, target: Key, time: int | str | datetime | None = None
+) -> ExplainedRow:
+    """Make the score of a target row ready for PyG's ``Explainer``; its gates are those of the source's subgraph.
+
+    Args:
+        predictor: A recommender with rows.
+        key: The source row.
+        target: The target row.
+        time: The moment; none for a task without time.
+
+    Raises:
+        SchemaError: If a key does not exist.
+        ProtocolError: If the time is missing, or the target row does not exist yet at that moment.
+    """
+    node, moment = predictor.rows([key], time)
+    task, when = predictor.task, None if moment is None else int(moment[0])
+    wanted = predictor.graph.node_index(task.target_table, [target])
+    with predictor.unfrozen(), predictor.evaluating():
+        if not bool(torch.isin(wanted, predictor.visible(when))):
+            shown = "" if when is None else f" at {format_time(when)}"
+            raise ProtocolError(f"{task.target_table} {target!r} does not exist yet{shown}; it cannot be recommended")
+        batch = next(iter(predictor.seed_loader(task.entity_table, node, moment))).to(predictor.device)
+        model = predictor.model
+        rows = wanted.to(predictor.device)
+        own = None if not model.towers else next(iter(predictor.target_batches(wanted, when))).to(predictor.device)
+        with torch.no_grad():
+            vector, bias = model.targets(rows, own)
+        return _explained(GatedLink(model, batch, int(wanted), vector, bias), batch, True, None, moment)
+
+
+def _explained(
+    model: GatedGraph, batch: HeteroData, raw: bool, output: int | None, moment: Tensor | None
+) -> ExplainedRow:
+    mode = ("regression", "raw") if raw else ("binary_classification", "probs")
     return ExplainedRow(
         model,
         model.open_gates(),
@@ -106,16 +144,17 @@ def explained_row(
             "node_mask_type": "attributes",
             "model_config": {"mode": mode[0], "task_level": "graph", "return_type": mode[1]},
         },
-        chosen,
+        output,
         None if moment is None else int(moment[0]),
     )
 
 
 def explain(
-    predictor: EntityPredictor,
+    predictor: EntityPredictor | LinkPredictor,
     db: Database | None = None,
     *,
     key: Key,
+    target: Key | None = None,
     time: int | str | datetime | None = None,
     output: int | None = None,
     algorithm: ExplainerAlgorithm | None = None,
@@ -130,6 +169,8 @@ def explain(
         predictor: A trained predictor.
         db: Another state of the database, see :meth:`EntityPredictor.on`; else the rows of its own graph are explained.
         key: The row of the entity table.
+        target: Of a recommender the target row whose score is explained, by the rows around the source row; what the
+            model knows of the target row by itself is taken as it is.
         time: The moment of the prediction, with all that is known then; none for a task without time.
         output: Of several classes or labels which one; the likeliest by default.
         algorithm: Another algorithm of PyG, such as ``GNNExplainer(epochs=200)`` or
@@ -137,12 +178,12 @@ def explain(
 
     Raises:
         SchemaError: If the key does not exist, or the database's schema changed.
-        ProtocolError: If the time is missing, there is no such output, or the predictor recommends links.
+        ProtocolError: If the time is missing, there is no such output, or ``target`` is missing for a recommender or
+            given to another predictor.
     """
-    _require_rows(predictor)
     if db is not None:
         predictor = predictor.on(db, progress=False)
-    row = explained_row(predictor, key, time, output)
+    row = _made_ready(predictor, key, target, time, output)
     if algorithm is not None:
         masks = _run(row, algorithm, row.x)
         name = type(algorithm).__name__
@@ -153,12 +194,30 @@ def explain(
         found = [_run(row, IntegratedGradients(baseline=low), high) for low, high in steps]
         masks = {table: found[0][table] + found[1][table] for table in row.x}
         name = "IntegratedGradients"
-    return _tell(predictor.graph, predictor.task.entity_table, key, row, masks, name)
+    asked = (predictor.task.entity_table, key)
+    told = None
+    if isinstance(predictor, LinkPredictor) and target is not None:
+        told = (predictor.task.target_table, target)
+    return _tell(predictor.graph, asked, told, row, masks, name)
 
 
-def _require_rows(predictor: GraphPredictor) -> None:
-    if predictor.folder_kind != "entity_predictor":
-        raise ProtocolError(f"explain: expected a predictor of rows of a table, got {predictor!r}")
+def _made_ready(
+    predictor: EntityPredictor | LinkPredictor,
+    key: Key,
+    target: Key | None,
+    time: int | str | datetime | None,
+    output: int | None,
+) -> ExplainedRow:
+    if not isinstance(predictor, LinkPredictor):
+        if target is not None:
+            raise ProtocolError(f"target: only a recommender has target rows, got {target!r} for {predictor!r}")
+        return explained_row(predictor, key, time, output)
+    if target is None:
+        table = predictor.task.target_table
+        raise ProtocolError(f"explain: a recommender needs target=, the key of the row of {table!r} to explain")
+    if output is not None:
+        raise ProtocolError(f"output: a recommender has one output, so leave output={output!r} out")
+    return explained_link(predictor, key, target, time)
 
 
 def _first_only(gate: Tensor) -> Tensor:
@@ -194,13 +253,14 @@ def _seed_names(predictor: EntityPredictor) -> tuple[str, ...]:
 
 def _tell(
     graph: HeteroGraph,
-    table: NodeType,
-    key: Key,
+    asked: tuple[NodeType, Key],
+    target: tuple[NodeType, Key] | None,
     row: ExplainedRow,
     masks: Mapping[NodeType, Tensor],
     algorithm: str,
 ) -> PredictionExplanation:
     """Scores of gates as scores of tables, columns, rows and values."""
+    table = asked[0]
     steps = _steps(graph, table, row)
     keys = {name: graph.node_keys(name, rows) for name, rows in row.rows.items()}
     total = sum(float(mask.abs().sum()) for mask in masks.values())
@@ -221,7 +281,8 @@ def _tell(
     prediction, baseline = row.predict(), row.predict({n: torch.zeros_like(g) for n, g in row.x.items()})
     return PredictionExplanation(
         table=table,
-        key=key,
+        key=asked[1],
+        target=target,
         time=None if row.time is None else format_time(row.time),
         output=row.output,
         prediction=prediction,

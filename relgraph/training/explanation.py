@@ -75,15 +75,16 @@ class PredictionExplanation:
     """What moved one prediction from the baseline to what it is.
 
     Every part is sorted by how much it moved, the most first. Scores are in the unit of the prediction (a probability,
-    or the value) and signed. If they come from integrated gradients, those of tables, those of rows, and those of
-    columns with the tables' ``presence`` each add up to ``prediction - baseline - gap``. ``table.(age)`` stands for how
-    long ago rows happened.
+    the value, or the score of a recommendation) and signed. If they come from integrated gradients, those of tables,
+    those of rows, and those of columns with the tables' ``presence`` each add up to ``prediction - baseline - gap``.
+    ``table.(age)`` stands for how long ago rows happened.
 
     Args:
         table: The entity table.
         key: The predicted row.
         time: The moment as text, or ``None``.
         output: Which class or label is explained, or ``None``.
+        target: Of a recommendation the table and the key of the row that was scored, else ``None``.
         prediction: What the model predicts.
         baseline: What it predicts for the same row with NULL in every column and no row referring to it or referred to.
         tables: Scores per table.
@@ -99,6 +100,7 @@ class PredictionExplanation:
     key: Key
     time: str | None
     output: int | None
+    target: tuple[str, Key] | None
     prediction: float
     baseline: float
     tables: tuple[TableScore, ...]
@@ -122,6 +124,8 @@ class PredictionExplanation:
         """The prediction in a line."""
         moment = "" if self.time is None else f" at {self.time}"
         what = "" if self.output is None else f", output {self.output}"
+        if self.target is not None:
+            what = f", {self.target[0]} {self.target[1]}"
         return (
             f"{self.table} {self.key}{moment}{what}: {self.prediction:.4g}, and {self.baseline:.4g} without any value "
             f"or related row ({self.prediction - self.baseline:+.4g})"

@@ -25,6 +25,7 @@ from relgraph.training.link_ranking import Candidates, best_targets, pair_scores
 
 if TYPE_CHECKING:
     from relgraph.data.database import Database
+    from relgraph.training.explanation import PredictionExplanation
 
 __all__ = ["LinkPredictor"]
 
@@ -227,6 +228,20 @@ class LinkPredictor(GraphPredictor):
         seeds = self._seeds(source, split)
         target, score = self.rank(seeds.node, seeds.time, k, self._excluded(exclude, seeds.node), progress)
         return self._table(seeds.keys, seeds.time, target, score, seeds)
+
+    def explain(
+        self,
+        db: Database | None = None,
+        *,
+        key: Key,
+        target: Key,
+        time: int | str | datetime | None = None,
+        algorithm: Any = None,
+    ) -> PredictionExplanation:
+        """Name the tables, columns and rows that moved a score; see :func:`relgraph.training.explain`."""
+        from relgraph.training.explainer import explain
+
+        return explain(self, db, key=key, target=target, time=time, algorithm=algorithm)
 
     def _seeds(self, source: Database | LinkSeeds, split: Split) -> LinkSeeds:
         if isinstance(source, LinkSeeds):

@@ -46,4 +46,13 @@ def test_options_that_do_not_fit(recommender: Path, churn: Path, shop: Path, tmp
     words = ["train", shop / "shop.sqlite", "-o", tmp_path / "bad", "--task", shop / "churn.toml"]
     refused = run(*words, "--keys", shop / "shop.toml", "--set", "model=idgnn", "-q", code=1).stderr
     assert "no option 'model'; options: gnn, " in refused
-    assert "explanations are for predictions of rows" in run("explain", recommender, "--key", "1", code=1).stderr
+    assert "Invalid value for --target" in run("explain", recommender, "--key", "1", code=2).stderr
+    assert "Invalid value for --target" in run("explain", churn, "--key", "1", "--target", "1", code=2).stderr
+
+
+def test_why_a_row_is_recommended(recommender: Path) -> None:
+    best = document("predict", recommender, "-k", "1", "-q")["predictions"][0]
+    words = ["--key", str(best["customer_id"]), "--target", str(best["product_id"]), "--time", best["timestamp"]]
+    found = document("explain", recommender, *words, "-q")
+    assert found["target"] == ["product", best["product_id"]]
+    assert found["rows"]

@@ -156,7 +156,7 @@ def test_explain(churn: Path, later: Path, shop: Path, tmp_path: Path) -> None:
 
 
 def test_explain_is_for_rows(links: Path) -> None:
-    assert "explanations are for predictions of rows" in run("explain", links, "--key", "1", code=1).stderr
+    assert "explanations are for predictions about rows" in run("explain", links, "--key", "1", code=1).stderr
 
 
 def test_refuses(churn: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -231,9 +230,8 @@ def test_what_cannot_be_explained(predictor: EntityPredictor, graph: HeteroGraph
         predictor.explain(key="nobody", time=WHEN)
     with pytest.raises(ProtocolError, match="need time="):
         predictor.explain(key="c001")
-    links = SimpleNamespace(folder_kind="link_predictor")
-    with pytest.raises(ProtocolError, match="expected a predictor of rows of a table"):
-        relgraph.explain(links, key="c001", time=WHEN)  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match="target: only a recommender has target rows, got 3"):
+        relgraph.explain(predictor, key="c001", target=3, time=WHEN)
     with pytest.raises(ProtocolError, match="has one output, so leave output=1 out"):
         predictor.explain(key="c001", time=WHEN, output=1)
     model = EntityModel(graph, "customer", channels=8, out_channels=3).eval()
