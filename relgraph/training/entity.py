@@ -104,6 +104,7 @@ def fit_rows(
     aggr: Literal["sum", "mean", "max"] = "sum",
     loss: RegressionLoss = "l1",
     pos_weight: float | Literal["balanced"] | None = None,
+    clamp: tuple[float, float] | None = None,
     batch_size: int = 512,
     max_batches: int | None = None,
     epochs: int = 10,
@@ -122,7 +123,7 @@ def fit_rows(
 ) -> EntityPredictor:
     """Train a network that predicts something about each row of a table; :func:`fit` is the door to it.
 
-    The defaults are the GraphSAGE recipe of Robinson et al. 2024 (arXiv 2407.20060).
+    The defaults are the GraphSAGE recipe of Robinson et al. 2024 (arXiv 2407.20060), less its ``clamp``.
 
     Args:
         db: The database that labels come from; ``None`` for a task whose labels are in the graph.
@@ -143,6 +144,8 @@ def fit_rows(
         aggr: How messages of one edge type meet in GraphSAGE: ``"sum"``, ``"mean"`` or ``"max"``.
         loss: Of a regression, in standard deviations of the training labels: ``"l1"``, ``"mse"`` or ``"huber"``.
         pos_weight: How much more a positive label counts than a negative one; ``"balanced"`` evens them out.
+        clamp: Of a regression, keep predictions between two quantiles of the training labels: RelBench's script takes
+            ``(0.02, 0.98)``. What is beyond them then ties.
         batch_size: Seeds per batch.
         max_batches: Batches per epoch at most; every epoch draws others.
         epochs: Passes over the training seeds.
@@ -203,7 +206,7 @@ def fit_rows(
         torch.manual_seed(seed)
         model = EntityModel(graph, task.entity_table, **settings)
     sampling = {"num_neighbors": num_neighbors, "strategy": strategy, "seed": seed}
-    scale = label_scale(task.kind, train)
+    scale = label_scale(task.kind, train, clamp)
     predictor = EntityPredictor(
         model, graph, task, settings, sampling, scale, batch_size, num_workers, seed_columns=columns
     )

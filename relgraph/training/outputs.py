@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -12,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from relgraph.errors import ProtocolError
 from relgraph.tasks import Seeds
 
-__all__ = ["RegressionLoss", "label_scale", "num_outputs", "positive_weight", "to_loss", "to_prediction"]
+__all__ = ["LabelScale", "RegressionLoss", "label_scale", "num_outputs", "positive_weight", "to_loss", "to_prediction"]
 
 RegressionLoss = Literal["l1", "mse", "huber"]
 _REGRESSION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
@@ -25,13 +26,47 @@ def num_outputs(kind: str, *splits: Seeds) -> int:
     return int(splits[0].label.size(1)) if kind == "multilabel" else 1
 
 
-def label_scale(kind: str, train: Seeds) -> tuple[float, float]:
-    """What regression labels are shifted and divided by: mean and standard deviation in training."""
+class LabelScale(NamedTuple):
+    """How the outputs of a regression become values.
+
+    Args:
+        mean: Of the training labels.
+        std: Of the training labels; what labels are divided by once ``mean`` is subtracted.
+        low: Nothing lower is predicted.
+        high: Nothing higher is predicted.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    low: float | None = None
+    high: float | None = None
+
+
+def label_scale(kind: str, train: Seeds, clamp: tuple[float, float] | None = None) -> LabelScale:
+    """The scale of the training labels.
+
+    Args:
+        kind: Of the task.
+        train: The training seeds.
+        clamp: Shares of the training labels between whose quantiles predictions are kept.
+
+    Raises:
+        ProtocolError: If the task is no regression but ``clamp`` is given, or it is no ascending pair of shares.
+    """
+    if clamp is not None:
+        if kind != "regression":
+            raise ProtocolError(f"clamp is for regression tasks, this one is {kind}")
+        if len(clamp) != 2 or not 0 <= clamp[0] < clamp[1] <= 1:
+            raise ProtocolError(f"clamp: expected two ascending shares such as (0.02, 0.98), got {clamp!r}")
     if kind != "regression":
-        return 0.0, 1.0
+        return LabelScale()
     label = train.label.double()
     std = float(label.std(unbiased=False))
-    return float(label.mean()), std if std > 0 else 1.0
+    ends = (None, None) if clamp is None else tuple(np.quantile(label.numpy(), clamp).tolist())
+    return LabelScale(float(label.mean()), std if std > 0 else 1.0, *ends)
+
+
+_PLAIN = LabelScale()
 
 
 def positive_weight(kind: str, train: Seeds, weight: float | Literal["balanced"] | None) -> Tensor | None:
@@ -57,7 +92,7 @@ def to_loss(
     kind: str,
     out: Tensor,
     label: Tensor,
-    scale: tuple[float, float] = (0.0, 1.0),
+    scale: LabelScale = _PLAIN,
     loss: RegressionLoss = "l1",
     weight: Tensor | None = None,
 ) -> Tensor:
@@ -71,7 +106,7 @@ def to_loss(
         kind: Of the task.
         out: Raw outputs, ``[B, outputs]``.
         label: ``[B]``, or ``[B, labels]``.
-        scale: What regression labels are shifted and divided by.
+        scale: Of a regression.
         loss: Of a regression.
         weight: From :func:`positive_weight`.
     """
@@ -79,16 +114,19 @@ def to_loss(
     if kind == "multiclass":
         return F.cross_entropy(out, label)
     if kind == "regression":
-        found: Tensor = _REGRESSION[loss](out[:, 0], ((label - scale[0]) / scale[1]).to(out.dtype))
+        found: Tensor = _REGRESSION[loss](out[:, 0], ((label - scale.mean) / scale.std).to(out.dtype))
         return found
     weight = None if weight is None else weight.to(out.device, out.dtype)
     return F.binary_cross_entropy_with_logits(out, label.to(out.dtype).view_as(out), pos_weight=weight)
 
 
-def to_prediction(kind: str, out: Tensor, scale: tuple[float, float] = (0.0, 1.0)) -> Tensor:
+def to_prediction(kind: str, out: Tensor, scale: LabelScale = _PLAIN) -> Tensor:
     """Probability of 1 ``[B]``, value ``[B]``, or probabilities of classes or labels, ``[B, classes or labels]``."""
     if kind == "multiclass":
         return out.softmax(1)
     if kind == "multilabel":
         return out.sigmoid()
-    return out[:, 0].sigmoid() if kind == "binary" else out[:, 0] * scale[1] + scale[0]
+    if kind == "binary":
+        return out[:, 0].sigmoid()
+    value = out[:, 0] * scale.std + scale.mean
+    return value if scale.low is None and scale.high is None else value.clamp(scale.low, scale.high)

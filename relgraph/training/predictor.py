@@ -22,7 +22,7 @@ from relgraph.tasks import ColumnTask, EntityTask, Seeds, Split, task_from_dict
 from relgraph.tasks.node import NodeTask
 from relgraph.training.graph_predictor import GraphPredictor, sampling_from_dict
 from relgraph.training.history import History
-from relgraph.training.outputs import to_prediction
+from relgraph.training.outputs import LabelScale, to_prediction
 from relgraph.training.predictions import prediction_table
 from relgraph.training.seed_columns import SeedColumns
 
@@ -47,7 +47,7 @@ class EntityPredictor(GraphPredictor):
         task: RowTask,
         settings: Mapping[str, Any],
         sampling: Mapping[str, Any],
-        scale: tuple[float, float] = (0.0, 1.0),
+        scale: LabelScale | None = None,
         batch_size: int = 512,
         num_workers: int = 0,
         history: History | None = None,
@@ -56,7 +56,7 @@ class EntityPredictor(GraphPredictor):
         super().__init__(model, graph, task, settings, sampling, batch_size, num_workers, history)
         self.model = model
         self.task = task
-        self.scale = scale
+        self.scale = LabelScale() if scale is None else scale
         self.seed_columns = seed_columns
         self._saved_columns: dict[str, Any] | None = None  # what says how to make them, where there are no rows
 
@@ -250,7 +250,7 @@ class EntityPredictor(GraphPredictor):
             columns = SeedColumns.from_dict(
                 meta["seed_features"], lambda values: seed_features_from_dict(values, graph, db, task)
             )
-        history, scale = History(**meta["history"]), (meta["scale"][0], meta["scale"][1])
+        history, scale = History(**meta["history"]), LabelScale(*meta["scale"])
         sampling = sampling_from_dict(meta, graph)
         found = cls(
             model, graph, task, meta["settings"], sampling, scale, meta["batch_size"], 0, history, seed_columns=columns

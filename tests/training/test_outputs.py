@@ -10,7 +10,7 @@ import torch
 
 from relgraph.errors import ProtocolError
 from relgraph.tasks import Seeds
-from relgraph.training.outputs import label_scale, num_outputs, positive_weight, to_loss, to_prediction
+from relgraph.training.outputs import LabelScale, label_scale, num_outputs, positive_weight, to_loss, to_prediction
 
 
 def seeds(label: Any) -> Seeds:
@@ -26,14 +26,27 @@ def test_how_many_outputs() -> None:
 
 def test_regression_in_standard_deviations() -> None:
     scale = label_scale("regression", seeds([1.0, 3.0]))
-    assert scale == (2.0, 1.0)
-    assert label_scale("regression", seeds([5.0, 5.0])) == (5.0, 1.0)
-    assert label_scale("binary", seeds([0.0, 1.0])) == (0.0, 1.0)
-    out, label, scale = torch.tensor([[0.5], [-2.0]]), torch.tensor([4.0, 6.0]), (4.0, 2.0)  # targets 0 and 1
+    assert scale == LabelScale(2.0, 1.0)
+    assert label_scale("regression", seeds([5.0, 5.0])) == LabelScale(5.0, 1.0)
+    assert label_scale("binary", seeds([0.0, 1.0])) == LabelScale()
+    out, label, scale = torch.tensor([[0.5], [-2.0]]), torch.tensor([4.0, 6.0]), LabelScale(4.0, 2.0)  # targets 0, 1
     assert to_loss("regression", out, label, scale).item() == pytest.approx((0.5 + 3) / 2)
     assert to_loss("regression", out, label, scale, "mse").item() == pytest.approx((0.25 + 9) / 2)
     assert to_loss("regression", out, label, scale, "huber").item() == pytest.approx((0.125 + 2.5) / 2)
     assert to_prediction("regression", out, scale).tolist() == [5.0, 0.0]
+
+
+def test_predictions_between_quantiles_of_the_labels() -> None:
+    label = [float(i) for i in range(101)]
+    scale = label_scale("regression", seeds(label), (0.02, 0.98))
+    assert (scale.low, scale.high) == (2.0, 98.0)
+    out = torch.tensor([[-9.0], [0.0], [9.0]])
+    assert to_prediction("regression", out, scale).tolist() == [2.0, 50.0, 98.0]
+    with pytest.raises(ProtocolError, match="clamp is for regression tasks, this one is binary"):
+        label_scale("binary", seeds([0.0, 1.0]), (0.02, 0.98))
+    for bad in ((0.98, 0.02), (0.1, 1.1), (0.5,)):
+        with pytest.raises(ProtocolError, match="clamp: expected two ascending shares"):
+            label_scale("regression", seeds(label), bad)  # type: ignore[arg-type]
 
 
 def test_binary_with_and_without_a_weight() -> None:
