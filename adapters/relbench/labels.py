@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 
-from relgraph.adapters.relbench.plan import PlannedTable
-from relgraph.adapters.relbench.source import MANIFEST, VERSION, RelBenchSource, dump_yaml
-from relgraph.adapters.relbench.spec import KINDS
+from relgraph.adapters.relbench.manifests import gives_lists, task_manifest, why_unwritten
+from relgraph.adapters.relbench.source import MANIFEST, RelBenchSource, dump_yaml
 from relgraph.adapters.relbench.tasks import read_relbench_tasks
-from relgraph.data.interval import format_interval
 from relgraph.data.progress import track
 from relgraph.data.source import Selection
 from relgraph.errors import AdapterError, ProtocolError, RelGraphError
 
 if TYPE_CHECKING:
+    from relgraph.adapters.relbench.plan import PlannedTable
     from relgraph.adapters.relbench.rows import RowWriter
     from relgraph.data.database import Database
-    from relgraph.tasks import EntityTask, Seeds, Split
+    from relgraph.tasks import LinkSeeds, Seeds, Split, Task
 
 __all__ = ["dated", "write_tasks"]
 
@@ -31,8 +29,8 @@ _Given = int | str | datetime | None
 
 
 def dated(
-    db: Database, tasks: Mapping[str, EntityTask], val_time: _Given, test_time: _Given
-) -> tuple[dict[str, EntityTask], tuple[str, str]]:
+    db: Database, tasks: Mapping[str, Task], val_time: _Given, test_time: _Given
+) -> tuple[dict[str, Task], tuple[str, str]]:
     """The tasks with the times that all of them share, and these times as ISO text.
 
     Raises:
@@ -43,7 +41,7 @@ def dated(
     """
     from relgraph.data.labels import time_quantiles
     from relgraph.data.time import format_time, to_moment
-    from relgraph.tasks import EntityTask, task_from_dict
+    from relgraph.tasks import ColumnTask, task_from_dict
 
     moments = {}
     for name, given, share in (("val_time", val_time, 0.8), ("test_time", test_time, 0.9)):
@@ -61,17 +59,18 @@ def dated(
             raise AdapterError(f"task {name!r}: this is no name of a folder; use letters, digits and dashes")
     out = {}
     for name, task in tasks.items():
-        if not isinstance(task, EntityTask) or task.kind == "multilabel" or task.regime == "static":
-            raise ProtocolError(
-                f"task {name!r} cannot be written: expected an EntityTask with a time and one label, got {task!r}"
-            )
-        out[name] = cast("EntityTask", task_from_dict({**task.to_dict(), **moments}))
+        refused = why_unwritten(db.schema, task)
+        if refused:
+            raise ProtocolError(f"task {name!r} cannot be written: {refused}; got {task!r}")
+        out[name] = task_from_dict({**task.to_dict(), **moments})
+        if isinstance(task, ColumnTask):
+            out[name] = cast("ColumnTask", out[name]).with_times(db, progress=False)
     return out, (format_time(moments["val_time"]), format_time(moments["test_time"]))
 
 
 def write_tasks(
     db: Database,
-    tasks: Mapping[str, EntityTask],
+    tasks: Mapping[str, Task],
     planned: Mapping[str, PlannedTable],
     rows: RowWriter,
     folder: Path,
@@ -95,6 +94,7 @@ def write_tasks(
         SchemaError: If the query of a task cannot run on ``db``.
     """
     from relgraph.data.database import Database
+    from relgraph.tasks import ColumnTask
 
     if not tasks:
         return []
@@ -102,29 +102,34 @@ def write_tasks(
     with Database.from_source(RelBenchSource(folder, Selection()), progress=False) as written:
         for name, task in track(list(tasks.items()), "labels", progress, lambda item: item[0]):
             labels = {split: _labels(db, name, task, split, rows, notes) for split in _splits()}
+            manifest = task_manifest(name, task, planned, gives_lists(db, task))
+            place = folder / "tasks" / name
+            dump_yaml(manifest, place / MANIFEST)
+            why = _differs(folder, name, written, labels)
+            if isinstance(task, ColumnTask):
+                if why:
+                    raise ProtocolError(f"task {name!r} cannot be written: {why}")
+                continue  # its labels are in the table
             few = task.times(db, "train").numel()
             if few < 3:
                 notes.append(f"task {name!r} has {few} training times; RelBench makes labels again only from three on")
-            manifest = _manifest(name, task, planned[task.entity_table])
-            dump_yaml(manifest, folder / "tasks" / name / MANIFEST)
-            why = _differs(folder, name, written, labels)
             if why:
                 notes.append(f"task {name!r} is of kind external, labels without a query, because {why}")
                 manifest["kind"] = "external"
-                dump_yaml(manifest, folder / "tasks" / name / MANIFEST)
+                dump_yaml(manifest, place / MANIFEST)
             for split, found in labels.items():
-                found.write(manifest, folder / "tasks" / name / f"{split}.parquet")
+                found.write(manifest, place / f"{split}.parquet")
     return notes
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """The labels of a split, in the order of time and key.
+    """The labels of a split, in the order of time and key; of links a row each.
 
     Args:
         key: Numbers of rows as they are written.
         time: Microseconds.
-        label: One per row.
+        label: One per row; of a link the number of its target.
     """
 
     key: np.ndarray
@@ -132,8 +137,7 @@ class _Labels:
     label: np.ndarray
 
     @classmethod
-    def of(cls, key: np.ndarray, seeds: Seeds, keep: np.ndarray) -> _Labels:
-        key, time, label = key[keep], seeds.moments.numpy()[keep], seeds.label.numpy()[keep]
+    def ordered(cls, key: np.ndarray, time: np.ndarray, label: np.ndarray) -> _Labels:
         order = np.lexsort((label, key, time))
         return cls(key[order], time[order], label[order])
 
@@ -147,15 +151,20 @@ class _Labels:
         import pyarrow
         import pyarrow.parquet
 
-        whole = manifest["task_type"] != "regression"
-        time = pyarrow.array(self.time, pyarrow.timestamp("us"))
-        if abs(self.time).max() < 9_223_372_036_854_775:
+        key, stamps, label = self.key, self.time, self.label
+        links = manifest["task_type"] == "recommendation"
+        if links:
+            first = np.flatnonzero(np.r_[True, (np.diff(key) != 0) | (np.diff(stamps) != 0)])
+            ends = pyarrow.array(np.r_[first, len(label)].astype(np.int32))
+            key, stamps = key[first], stamps[first]
+            label = pyarrow.ListArray.from_arrays(ends, pyarrow.array(label.astype(np.int64)))
+        elif manifest["task_type"] != "regression":
+            label = label.astype(np.int64)
+        time = pyarrow.array(stamps, pyarrow.timestamp("us"))
+        if abs(stamps).max() < 9_223_372_036_854_775:
             time = time.cast(pyarrow.timestamp("ns"))
-        columns = {
-            manifest["time_col"]: time,
-            manifest["entity_col"]: self.key,
-            manifest["target_col"]: self.label.astype(np.int64) if whole else self.label,
-        }
+        ends_of = ("src_entity_col", "dst_entity_col") if links else ("entity_col", "target_col")
+        columns = {manifest["time_col"]: time, manifest[ends_of[0]]: key, manifest[ends_of[1]]: label}
         pyarrow.parquet.write_table(pyarrow.table(columns), file)
 
 
@@ -165,15 +174,23 @@ def _splits() -> tuple[Split, ...]:
     return get_args(Split)
 
 
-def _labels(db: Database, name: str, task: EntityTask, split: Split, rows: RowWriter, notes: list[str]) -> _Labels:
+def _labels(db: Database, name: str, task: Task, split: Split, rows: RowWriter, notes: list[str]) -> _Labels:
     """What the task gives here, under the numbers that its rows have there."""
+    from relgraph.tasks import ColumnTask
+
     try:
         seeds = task.seeds(db, split)
     except RelGraphError as error:
         kind, message = type(error), f"task {name!r}: {error}"
     else:
-        node = seeds.node.numpy()
-        keep = rows.known_by(task.entity_table, task.moments[1])[node]
+        test_time = task.moments[1]
+        node, time, label, target_table = _plain(task, seeds)
+        if not isinstance(task, ColumnTask):
+            keep = rows.known_by(task.entity_table, test_time)[node]
+        else:
+            keep = np.ones(len(node), dtype=bool)  # RelBench asks about every row that has a time
+        if target_table is not None:
+            keep &= rows.known_by(target_table, test_time)[label]
         if not keep.all():
             notes.append(
                 f"task {name!r}: {int((~keep).sum()):,} of {len(keep):,} labels of {split} are about rows that do not "
@@ -181,27 +198,21 @@ def _labels(db: Database, name: str, task: EntityTask, split: Split, rows: RowWr
             )
         if not keep.any():
             raise ProtocolError(f"task {name!r}: no label of {split} is about a row that exists by the test time")
-        return _Labels.of(rows.numbers(task.entity_table)[node], seeds, keep)
+        if target_table is not None:
+            label = rows.numbers(target_table)[label]
+        return _Labels.ordered(rows.numbers(task.entity_table)[node][keep], time[keep], label[keep])
     raise kind(message)
 
 
-def _manifest(name: str, task: EntityTask, table: PlannedTable) -> dict[str, Any]:
-    types = {ours: theirs for theirs, ours in KINDS.items()}
-    single = len(task.entity_columns) == 1
-    return {
-        "name": name,
-        "kind": "forecast",
-        "task_type": types[task.kind],
-        "entity_table": table.file,
-        "entity_col": task.entity_columns[0] if single else table.key,
-        "target_col": task.label_column,
-        "time_col": task.time_column,
-        "timedelta": format_interval(task.horizon),
-        "num_eval_timestamps": task.num_eval_times,
-        "sql": textwrap.dedent(task.sql).strip().replace("{horizon}", "INTERVAL '{timedelta}'"),
-        "relgraph": {"metric": task.metric, "regime": task.regime},
-        "manifest_version": VERSION,
-    }
+def _plain(task: Task, seeds: Seeds | LinkSeeds) -> tuple[np.ndarray, np.ndarray, np.ndarray, str | None]:
+    """Rows, moments and labels, all ``[n]``; of links a row each, and the table that they lead to."""
+    from relgraph.tasks import LinkSeeds, LinkTask
+
+    node, time = seeds.node.numpy(), seeds.moments.numpy()
+    if not isinstance(seeds, LinkSeeds):
+        return node, time, seeds.label.numpy(), None
+    owner = np.repeat(np.arange(len(seeds)), seeds.ptr.diff().numpy())
+    return node[owner], time[owner], seeds.target.numpy(), cast("LinkTask", task).target_table
 
 
 def _differs(folder: Path, name: str, written: Database, labels: Mapping[Split, _Labels]) -> str:
@@ -211,10 +222,9 @@ def _differs(folder: Path, name: str, written: Database, labels: Mapping[Split, 
         return found.left_out[name]
     for split, expected in labels.items():
         try:
-            seeds = cast("Seeds", found[name].seeds(written, split))
+            seeds = found[name].seeds(written, split)
         except RelGraphError as error:
             return f"its query does not run on the written tables: {str(error).splitlines()[0]}"
-        node = seeds.node.numpy()
-        if not expected.equals(_Labels.of(node, seeds, np.ones(len(node), dtype=bool))):
+        if not expected.equals(_Labels.ordered(*_plain(found[name], seeds)[:3])):
             return f"its query gives other labels of {split} on the written tables: does it name keys or rows?"
     return ""

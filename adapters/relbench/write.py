@@ -19,7 +19,7 @@ from relgraph.errors import AdapterError
 
 if TYPE_CHECKING:
     from relgraph.data.database import Database
-    from relgraph.tasks import EntityTask
+    from relgraph.tasks import Task
 
 __all__ = ["write_relbench"]
 
@@ -27,7 +27,7 @@ __all__ = ["write_relbench"]
 def write_relbench(
     db: Database,
     folder: str | Path,
-    tasks: Mapping[str, EntityTask] | None = None,
+    tasks: Mapping[str, Task] | None = None,
     *,
     val_time: int | str | datetime | None = None,
     test_time: int | str | datetime | None = None,
@@ -44,7 +44,8 @@ def write_relbench(
 
     Labels of each task are made here and once more by the query on what was written. Where both are equal, the task is
     of RelBench's kind ``forecast``; else (a query that names keys, an entity with a composite key) it is ``external``,
-    labels without a query.
+    labels without a query. A :class:`~relgraph.tasks.LinkTask` becomes a recommendation, a
+    :class:`~relgraph.tasks.ColumnTask` RelBench's ``autocomplete``, whose labels are in the table.
 
     Args:
         db: The database.
@@ -62,8 +63,13 @@ def write_relbench(
     Raises:
         AdapterError: If the folder has something in it, or cannot be written.
         SchemaError: If a primary key is not unique, or a time column holds no times.
-        ProtocolError: If the database has no time, the times of the tasks differ, or a task has no rows.
+        ProtocolError: If the database has no time, the times of the tasks differ, a task has no rows, or RelBench has
+            no such task (one without time, with several labels, or with several moments of recommendation).
     """
+    import duckdb
+
+    from relgraph.tasks import LinkTask
+
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise AdapterError(f"{target} is there already and not empty; name another folder, or remove it first")
@@ -71,11 +77,11 @@ def write_relbench(
         raise AdapterError(f"the folder {target.parent} does not exist")
     dated_tasks, moments = dated(db, dict(tasks or {}), val_time, test_time)
     db.validate_keys()
-    planned = plan(db.schema, {task.entity_table for task in dated_tasks.values()})
+    ends = {task.entity_table for task in dated_tasks.values()}
+    ends |= {task.target_table for task in dated_tasks.values() if isinstance(task, LinkTask)}
+    planned = plan(db.schema, ends)
     notes = [note for table in planned.values() for note in table.notes]
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    import duckdb
-
     try:
         (temporary / "db").mkdir(parents=True)
         with RowWriter(db, planned, temporary) as rows:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from relgraph.data.database import Database
 
-__all__ = ["LabelQuery", "label_rows", "link_rows", "split_sql", "time_quantiles"]
+__all__ = ["LabelQuery", "gives_lists", "label_rows", "link_rows", "split_sql", "time_quantiles"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,19 @@ def link_rows(
             "__target",
             distinct=True,
         )
+
+
+def gives_lists(db: Database, sql: str, column: str) -> bool:
+    """Whether a column of a query with a table ``timestamps`` holds lists; False if the query lacks it.
+
+    Raises:
+        SchemaError: If the query cannot run.
+    """
+    import pyarrow
+
+    found = db.sql(_with_moments(sql, [0]) + " SELECT * FROM __labels LIMIT 0").schema
+    kinds = [field.type for field in found if field.name.casefold() == column.casefold()]
+    return bool(kinds) and (pyarrow.types.is_list(kinds[0]) or pyarrow.types.is_large_list(kinds[0]))
 
 
 class _Answer:
@@ -246,11 +259,8 @@ def _key(db: Database, table: str, given: Sequence[str], what: str) -> tuple[str
 
 def _run(db: Database, query: str, times: Sequence[int] | None, columns: Mapping[str, str]) -> pyarrow.Table:
     """Columns of a query under other names, given as ``{name: column of the query}``."""
-    tables = f"__labels AS (\n{query.strip().rstrip(';')}\n)"
-    if times is not None:
-        moments = f"SELECT make_timestamp(unnest({list(times)}::BIGINT[])) AS timestamp"
-        tables = f"timestamps AS ({moments}), {tables}"
-    found = db.sql(f"WITH {tables} SELECT * FROM __labels LIMIT 0")
+    tables = _with_moments(query, times)
+    found = db.sql(f"{tables} SELECT * FROM __labels LIMIT 0")
     given = {name.casefold(): name for name in found.column_names}
     missing = [name for name in columns.values() if name.casefold() not in given]
     if missing:
@@ -259,4 +269,13 @@ def _run(db: Database, query: str, times: Sequence[int] | None, columns: Mapping
             f"{', '.join(map(repr, missing))} and gives {', '.join(map(repr, found.column_names))}"
         )
     chosen = ", ".join(f"{quote(given[name.casefold()])} AS {alias}" for alias, name in columns.items())
-    return db.sql(f"WITH {tables} SELECT {chosen} FROM __labels")
+    return db.sql(f"{tables} SELECT {chosen} FROM __labels")
+
+
+def _with_moments(query: str, times: Sequence[int] | None) -> str:
+    """A WITH that calls a query ``__labels`` and gives it its table of seed times."""
+    tables = f"__labels AS (\n{query.strip().rstrip(';')}\n)"
+    if times is not None:
+        moments = f"SELECT make_timestamp(unnest({list(times)}::BIGINT[])) AS timestamp"
+        tables = f"timestamps AS ({moments}), {tables}"
+    return f"WITH {tables}"
