@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from relgraph.lazy import lazy
 
 if TYPE_CHECKING:
+    from relgraph.kge.blocks import ScoreBlocks as ScoreBlocks
     from relgraph.kge.embeddings import Embeddings as Embeddings
-    from relgraph.kge.evaluation import Metrics as Metrics
     from relgraph.kge.evaluation import evaluate as evaluate
+    from relgraph.kge.metrics import Metrics as Metrics
     from relgraph.kge.prediction import Prediction as Prediction
     from relgraph.kge.prediction import predict as predict
+    from relgraph.kge.protocol import Protocol as Protocol
     from relgraph.kge.scorers import SCORERS as SCORERS
     from relgraph.kge.scorers import DistMult as DistMult
     from relgraph.kge.scorers import LowFER as LowFER
@@ -26,8 +28,10 @@ _HOMES = {
     "DistMult": "relgraph.kge.scorers",
     "Embeddings": "relgraph.kge.embeddings",
     "LowFER": "relgraph.kge.scorers",
-    "Metrics": "relgraph.kge.evaluation",
+    "Metrics": "relgraph.kge.metrics",
     "Prediction": "relgraph.kge.prediction",
+    "Protocol": "relgraph.kge.protocol",
+    "ScoreBlocks": "relgraph.kge.blocks",
     "Scorer": "relgraph.kge.scorers",
     "evaluate": "relgraph.kge.evaluation",
     "fit": "relgraph.kge.training",

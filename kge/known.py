@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,10 +50,21 @@ class KnownAnswers:
         position: What they ask for.
         strict: Whether qualifiers belong to a question, or only the main triple (and the relation of the qualifier
             that is asked for).
+        both: Whether the answers of the other direction are taken as known too: of ``(h, r, ?)`` also the entities
+            from which ``r`` leads to ``h``. See :class:`~relgraph.kge.Protocol`.
     """
 
-    def __init__(self, known: Sequence[Statements], questions: Questions, position: Position, strict: bool) -> None:
-        asked = [ask(part, position) for part in known]
+    def __init__(
+        self,
+        known: Sequence[Statements],
+        questions: Questions,
+        position: Position,
+        strict: bool,
+        both: bool = False,
+    ) -> None:
+        asked = [ask(part, position)[:2] for part in known]
+        if both and position != "qualifier":
+            asked += [_other_direction(part, position) for part in known]
         every = Questions.cat([*(part[0] for part in asked), questions])
         key = question_keys(every, with_qualifiers=strict)
         num_known = len(key) - len(questions)
@@ -61,5 +73,13 @@ class KnownAnswers:
         self._key = key[num_known:]
 
     def rows(self, index: Tensor | slice) -> Csr:
-        """The known answers of some of the questions, as CSR."""
+        """The known answers of some of the questions, as CSR: sorted and distinct."""
         return csr_select(self._groups, self._key[index])
+
+
+def _other_direction(part: Statements, position: Position) -> tuple[Questions, Tensor]:
+    """What the statements answer at the other end, put as questions for this one."""
+    other: Position = "head" if position == "tail" else "tail"
+    questions, answer, _ = ask(part, other)
+    shift = part.num_relations if position == "head" else -part.num_relations
+    return replace(questions, relation=questions.relation + shift), answer

@@ -16,7 +16,7 @@ from relgraph.data.time import STATIC
 from relgraph.errors import ProtocolError
 from relgraph.kge import DistMult, Scorer, evaluate
 from relgraph.kge import fit as fit_scorer
-from relgraph.kge.evaluation import Metrics
+from relgraph.kge.metrics import Metrics
 from relgraph.kge.questions import Questions
 from relgraph.ops import top_k
 from relgraph.training import History

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ProtocolError, ShapeError
+from relgraph.ops.blocks import TiledScores
 from relgraph.ops.tiles import (
     Csr,
     RowBlock,
@@ -20,7 +21,7 @@ from relgraph.ops.tiles import (
     spans,
 )
 
-__all__ = ["RankCounts", "rank"]
+__all__ = ["RankCounts", "rank", "rank_scores"]
 
 _ROWS = 256
 _COLUMNS = 16_384
@@ -88,7 +89,29 @@ def rank(
         ShapeError: If the shapes above do not hold.
         ProtocolError: If a score is NaN, or a target is not in ``candidate_subset``.
     """
-    scores = Scores(query, candidates, query_bias, candidate_bias, alpha).accurate()
+    return rank_scores(Scores(query, candidates, query_bias, candidate_bias, alpha), target, filter, candidate_subset)
+
+
+@torch.no_grad()
+def rank_scores(
+    scores: TiledScores, target: Tensor, filter: Csr | None = None, candidate_subset: Tensor | None = None
+) -> RankCounts:
+    """:func:`rank` of scores that need not be a product.
+
+    Args:
+        scores: :class:`~relgraph.ops.tiles.Scores` or a :class:`~relgraph.ops.blocks.ScoreMatrix`.
+        target: As in :func:`rank`.
+        filter: As in :func:`rank`.
+        candidate_subset: As in :func:`rank`.
+
+    Returns:
+        As :func:`rank`.
+
+    Raises:
+        ShapeError: If shapes do not fit.
+        ProtocolError: If a score is NaN, or a target is not in ``candidate_subset``.
+    """
+    scores = scores.accurate()
     if target.dtype != torch.int64 or target.shape != (scores.num_queries,):
         raise ShapeError(f"target: expected int64 [{scores.num_queries}], got {target.dtype} {list(target.shape)}")
     one_each = torch.arange(len(target) + 1, device=target.device)
@@ -100,7 +123,7 @@ def rank(
         filter = place_filter(filter, place)
     order = target.argsort(stable=True)
     greater, equal = torch.zeros_like(target), torch.zeros_like(target)
-    with full_precision(query.device):
+    with full_precision(scores.device):
         for span in spans(len(target), _ROWS):
             rows = order[span]
             counts = _count(scores.select(rows, slice(None)), target[rows], csr_select(filter, rows))
@@ -108,14 +131,14 @@ def rank(
     return RankCounts(greater, equal)
 
 
-def _count(scores: Scores, target: Tensor, filter: Csr) -> RankCounts:
+def _count(scores: TiledScores, target: Tensor, filter: Csr) -> RankCounts:
     """The counters of one block of queries."""
     rows = slice(0, scores.num_queries)
     row = torch.arange(scores.num_queries, device=target.device)
     columns = list(spans(scores.num_candidates, _COLUMNS))
     known = RowBlock(filter, rows, scores.num_candidates, _COLUMNS)
     home = torch.div(target, _COLUMNS, rounding_mode="floor")
-    own = scores.query.new_empty(scores.num_queries)  # the target's score
+    own = torch.empty(scores.num_queries, dtype=scores.dtype, device=scores.device)  # the target's score
     kept: dict[int, Tensor] = {}
     for number in torch.unique(home).tolist():
         score = scores.tile(rows, columns[number])
@@ -136,7 +159,7 @@ def _count(scores: Scores, target: Tensor, filter: Csr) -> RankCounts:
     return RankCounts(greater, equal)
 
 
-def subset_scores(scores: Scores, subset: Tensor) -> tuple[Scores, Tensor]:
+def subset_scores(scores: TiledScores, subset: Tensor) -> tuple[TiledScores, Tensor]:
     """The scores of some candidates, and the place of every candidate among them, -1 for those left out.
 
     Raises:
@@ -171,14 +194,14 @@ def _placed_target(target: Tensor, place: Tensor) -> Tensor:
     return placed
 
 
-def checked_filter(filter: Csr | None, scores: Scores) -> Csr:
+def checked_filter(filter: Csr | None, scores: TiledScores) -> Csr:
     """The filter with sorted, distinct entries; empty for ``None``.
 
     Raises:
         ShapeError: If it does not fit the scores.
     """
     if filter is None:
-        none = torch.zeros(scores.num_queries + 1, dtype=torch.int64, device=scores.query.device)
+        none = torch.zeros(scores.num_queries + 1, dtype=torch.int64, device=scores.device)
         return none, none[:0]
     check_csr("filter", filter, scores.num_queries, scores.num_candidates)
     return distinct_csr(filter, scores.num_candidates)

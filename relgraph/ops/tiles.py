@@ -78,6 +78,16 @@ class Scores:
         """``N``."""
         return self.candidates.shape[0]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the factors are."""
+        return self.query.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the factors are."""
+        return self.query.dtype
+
     def select(self, queries: Tensor | slice, candidates: Tensor | slice) -> Scores:
         """The factors of a part of the matrix."""
         return Scores(

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ShapeError
+from relgraph.ops.blocks import TiledScores
 from relgraph.ops.rank import checked_filter, place_filter, subset_scores
 from relgraph.ops.tiles import Csr, RowBlock, Scores, full_precision, refuse_nan, spans
 
-__all__ = ["top_k"]
+__all__ = ["best_of_rows", "top_k", "top_k_scores"]
 
 _ROWS = 256
 _COLUMNS = 16_384
@@ -50,29 +51,51 @@ def top_k(
         ShapeError: If the shapes above do not hold or ``k`` is below 1.
         ProtocolError: If a score is NaN.
     """
+    return top_k_scores(Scores(query, candidates, query_bias, candidate_bias, alpha), k, filter, candidate_subset)
+
+
+@torch.no_grad()
+def top_k_scores(
+    scores: TiledScores, k: int, filter: Csr | None = None, candidate_subset: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """:func:`top_k` of scores that need not be a product.
+
+    Args:
+        scores: :class:`~relgraph.ops.tiles.Scores` or a :class:`~relgraph.ops.blocks.ScoreMatrix`.
+        k: As in :func:`top_k`.
+        filter: As in :func:`top_k`.
+        candidate_subset: As in :func:`top_k`.
+
+    Returns:
+        As :func:`top_k`.
+
+    Raises:
+        ShapeError: If shapes do not fit or ``k`` is below 1.
+        ProtocolError: If a score is NaN.
+    """
     if k < 1:
         raise ShapeError(f"k: expected at least 1, got {k}")
-    scores = Scores(query, candidates, query_bias, candidate_bias, alpha).accurate()
+    scores = scores.accurate()
     filter = checked_filter(filter, scores)
-    number = torch.arange(scores.num_candidates, device=query.device)
+    number = torch.arange(scores.num_candidates, device=scores.device)
     if candidate_subset is not None:
         scores, place = subset_scores(scores, candidate_subset)
         filter = place_filter(filter, place)
         number = number[place >= 0]
     k = min(k, scores.num_candidates)
-    with full_precision(query.device):
-        parts = [_best_of_rows(scores, rows, k, filter) for rows in spans(scores.num_queries, _ROWS)]
+    with full_precision(scores.device):
+        parts = [_best_of_block(scores, rows, k, filter) for rows in spans(scores.num_queries, _ROWS)]
     if not parts:
-        return scores.query.new_empty(0, k), number.new_empty(0, k)
+        return torch.empty(0, k, dtype=scores.dtype, device=scores.device), number.new_empty(0, k)
     value, column = (torch.cat(part) for part in zip(*parts, strict=True))
     missing = value == -torch.inf
     return value, number[column].masked_fill(missing, -1)
 
 
-def _best_of_rows(scores: Scores, rows: slice, k: int, filter: Csr) -> tuple[Tensor, Tensor]:
+def _best_of_block(scores: TiledScores, rows: slice, k: int, filter: Csr) -> tuple[Tensor, Tensor]:
     known = RowBlock(filter, rows, scores.num_candidates, _COLUMNS)
     num_rows = rows.stop - rows.start
-    value = scores.query.new_empty(num_rows, 0)
+    value = torch.empty(num_rows, 0, dtype=scores.dtype, device=scores.device)
     column = torch.empty(num_rows, 0, dtype=torch.int64, device=value.device)
     for number, part in enumerate(spans(scores.num_candidates, _COLUMNS)):
         score = scores.tile(rows, part)
@@ -80,12 +103,12 @@ def _best_of_rows(scores: Scores, rows: slice, k: int, filter: Csr) -> tuple[Ten
         score[known.positions(number, part)] = -torch.inf
         here = torch.arange(part.start, part.stop, device=value.device).expand(num_rows, -1)
         # the best so far have lower numbers than this tile: order by column is order by number
-        value, column = _best(torch.cat([value, score], 1), torch.cat([column, here], 1), k)
+        value, column = best_of_rows(torch.cat([value, score], 1), torch.cat([column, here], 1), k)
     by_score = value.argsort(dim=1, descending=True, stable=True)
     return value.gather(1, by_score), column.gather(1, by_score)
 
 
-def _best(value: Tensor, column: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def best_of_rows(value: Tensor, column: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The ``k`` best of each row in the order of their columns; of equals at the edge the leftmost."""
     k = min(k, value.shape[1])
     edge = value.topk(k, dim=1).values[:, -1:]
