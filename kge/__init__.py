@@ -10,6 +10,8 @@ from relgraph.lazy import lazy
 if TYPE_CHECKING:
     from relgraph.kge.blocks import ScoreBlocks as ScoreBlocks
     from relgraph.kge.embeddings import Embeddings as Embeddings
+    from relgraph.kge.entity_index import export_index as export_index
+    from relgraph.kge.entity_index import load_index as load_index
     from relgraph.kge.evaluation import evaluate as evaluate
     from relgraph.kge.metrics import Metrics as Metrics
     from relgraph.kge.prediction import Prediction as Prediction
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from relgraph.kge.scorers import Scorer as Scorer
     from relgraph.kge.storage import load_scorer as load_scorer
     from relgraph.kge.storage import save_scorer as save_scorer
+    from relgraph.kge.top_statements import top_k_statements as top_k_statements
     from relgraph.kge.training import fit as fit
 
 _HOMES = {
@@ -34,10 +37,13 @@ _HOMES = {
     "ScoreBlocks": "relgraph.kge.blocks",
     "Scorer": "relgraph.kge.scorers",
     "evaluate": "relgraph.kge.evaluation",
+    "export_index": "relgraph.kge.entity_index",
     "fit": "relgraph.kge.training",
+    "load_index": "relgraph.kge.entity_index",
     "load_scorer": "relgraph.kge.storage",
     "predict": "relgraph.kge.prediction",
     "save_scorer": "relgraph.kge.storage",
+    "top_k_statements": "relgraph.kge.top_statements",
 }
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -13,7 +13,7 @@ from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge.questions import Position, Questions, ask, group_answers, question_keys
 from relgraph.ops.tiles import Csr, csr_select
 
-__all__ = ["KnownAnswers", "require_shared_vocabulary"]
+__all__ = ["KnownAnswers", "grouped_answers", "require_shared_vocabulary"]
 
 
 def require_shared_vocabulary(vocabulary: Vocabulary, others: Sequence[Statements], what: str) -> None:
@@ -65,16 +65,27 @@ class KnownAnswers:
         asked = [ask(part, position)[:2] for part in known]
         if both and position != "qualifier":
             asked += [_other_direction(part, position) for part in known]
-        every = Questions.cat([*(part[0] for part in asked), questions])
-        key = question_keys(every, with_qualifiers=strict)
-        num_known = len(key) - len(questions)
-        answer = torch.cat([part[1] for part in asked]) if asked else key[:0]
-        self._groups = group_answers(key[:num_known], answer, int(key.max()) + 1 if len(key) else 0)
-        self._key = key[num_known:]
+        self._groups, self._key = grouped_answers(asked, questions, strict)
 
     def rows(self, index: Tensor | slice) -> Csr:
         """The known answers of some of the questions, as CSR: sorted and distinct."""
         return csr_select(self._groups, self._key[index])
+
+
+def grouped_answers(
+    asked: Sequence[tuple[Questions, Tensor]], questions: Questions, strict: bool
+) -> tuple[Csr, Tensor]:
+    """The answers of distinct questions as CSR, and which of its rows belongs to each of some other questions.
+
+    Args:
+        asked: Questions with an answer each.
+        questions: Those whose answers are looked for.
+        strict: Whether qualifiers belong to a question.
+    """
+    key = question_keys(Questions.cat([*(part[0] for part in asked), questions]), with_qualifiers=strict)
+    num_known = len(key) - len(questions)
+    answer = torch.cat([part[1] for part in asked]) if asked else key[:0]
+    return group_answers(key[:num_known], answer, int(key.max()) + 1 if len(key) else 0), key[num_known:]
 
 
 def _other_direction(part: Statements, position: Position) -> tuple[Questions, Tensor]:

@@ -32,6 +32,14 @@ def predict(
     head: Annotated[str | None, typer.Option(help="Label of the head.", rich_help_panel=LINKS)] = None,
     relation: Annotated[str | None, typer.Option(help="Label of the relation.", rich_help_panel=LINKS)] = None,
     tail: Annotated[str | None, typer.Option(help="Label of the tail.", rich_help_panel=LINKS)] = None,
+    qualifier: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REL=VALUE",
+            help="A qualifier of the statement; REL=? asks for its value; repeatable.",
+            rich_help_panel=LINKS,
+        ),
+    ] = None,
     k: Annotated[
         int | None,
         typer.Option(
@@ -78,9 +86,9 @@ def predict(
 ) -> None:
     """Ask a link predictor for the missing part of a statement, or predict rows of a table.
 
-    For links, give two of --head, --relation and --tail. For rows, the test rows are predicted, or with --time all rows
-    known at that moment (or those of --key). With --source the model is used on the database as it is now: at --time,
-    or at its last moment.
+    For links, give two of --head, --relation and --tail, or all three and a --qualifier REL=? to ask for its value. For
+    rows, the test rows are predicted, or with --time all rows known at that moment (or those of --key). With --source
+    the model is used on the database as it is now: at --time, or at its last moment.
 
     **Examples**
 
@@ -93,9 +101,17 @@ def predict(
     if found.kind == "links":
         only_rows = {"--time": time, "--key": key, "--source": source, "--graph": graph, "--out": out, "--table": table}
         _refuse_for("a link predictor", only_rows)
-        _predict_links(found, {"head": head, "relation": relation, "tail": tail}, 10 if k is None else k, new, as_json)
+        parts = {"head": head, "relation": relation, "tail": tail}
+        _predict_links(found, parts, _qualifiers(qualifier), 10 if k is None else k, new, as_json)
         return
-    _refuse_for("a predictor of rows", {"--head": head, "--relation": relation, "--tail": tail, "--new": new or None})
+    only_links = {
+        "--head": head,
+        "--relation": relation,
+        "--tail": tail,
+        "--qualifier": qualifier,
+        "--new": new or None,
+    }
+    _refuse_for("a predictor of rows", only_links)
     if found.meta["task"].get("task") != "link":
         _refuse_for("a predictor of single values", {"-k": k})
     place = None if out is None else _place(out, table)
@@ -114,23 +130,47 @@ def predict(
         _show(predictions)
 
 
-def _predict_links(run: Run, parts: dict[str, str | None], k: int, new: bool, as_json: bool) -> None:
+def _predict_links(
+    run: Run, parts: dict[str, str | None], qualifiers: dict[str, str | None], k: int, new: bool, as_json: bool
+) -> None:
     missing = [f"--{name}" for name, value in parts.items() if value is None]
-    if len(missing) != 1:
+    if len(missing) != (0 if None in qualifiers.values() else 1):
         raise typer.BadParameter(
-            f"give exactly two of --head, --relation, --tail; left out: {', '.join(missing) or 'none'}"
+            "give exactly two of --head, --relation, --tail, or all three and a --qualifier REL=?; left out: "
+            f"{', '.join(missing) or 'none'}"
         )
     from relgraph import kge
 
     scorer, vocabulary, _ = kge.load_scorer(run.path / "model")
     known = list(read_statement_parts(run, vocabulary).values()) if new else None
-    answers = kge.predict(scorer, vocabulary, **parts, k=k, known=known)
+    answers = kge.predict(
+        scorer,
+        vocabulary,
+        parts["head"],
+        parts["relation"],
+        parts["tail"],
+        qualifiers=qualifiers or None,
+        k=k,
+        known=known,
+    )
     if as_json:
         rows = [{"label": answer.label, "score": answer.score} for answer in answers]
-        show_document({"kind": "links", **parts, "answers": rows})
+        given = {"qualifiers": qualifiers} if qualifiers else {}
+        show_document({"kind": "links", **parts, **given, "answers": rows})
     else:
-        asked = "  ".join(value or "?" for value in parts.values())
+        pairs = [f"{name}={value or '?'}" for name, value in qualifiers.items()]
+        asked = "  ".join([*(value or "?" for value in parts.values()), *pairs])
         show_table(asked, ["", "answer", "score"], [[i, *answer] for i, answer in enumerate(answers, 1)])
+
+
+def _qualifiers(texts: list[str] | None) -> dict[str, str | None]:
+    pairs: dict[str, str | None] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"expected REL=VALUE or REL=?, got {text!r}", param_hint="--qualifier")
+        pairs[name] = None if value == "?" else value
+    return pairs
 
 
 def _predict_rows(

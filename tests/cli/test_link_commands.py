@@ -25,7 +25,7 @@ def test_a_run_has_all_it_was_trained_with(links: Path, facts: Path) -> None:
             expected.labels(i) for i in range(len(expected))
         ]
     found = document("evaluate", links, "-q")
-    expected = kge.evaluate(scorer, test, [train, valid, test], progress=False)
+    expected = kge.evaluate(scorer, test, [train, valid, test], train=train, progress=False)
     assert found["metrics"] == dict(expected)
     assert found["protocol"] == expected.protocol
     assert found["metrics"]["hits@10"] >= 0.5
@@ -37,6 +37,19 @@ def test_evaluate_text(links: Path) -> None:
     head = next(line for line in lines if "optimistic" in line)
     assert head.split() == ["realistic", "optimistic", "pessimistic", "head", "tail"]
     assert any(line.split()[0] == "mrr" and len(line.split()) == 6 for line in lines if line.strip())
+
+
+def test_evaluate_by_groups(links: Path) -> None:
+    words = ["--filter", "strict", "--positions", "all", "--ties", "pessimistic", "--unseen", "drop"]
+    found = document("evaluate", links, *words, "--by", "relation", "-q")
+    assert found["protocol"]["filter"] == "strict"
+    assert found["metrics"]["mrr"] == found["metrics"]["tail.mrr"] / 2 + found["metrics"]["head.mrr"] / 2
+    assert found["by"] == "relation"
+    assert found["groups"] == {"in": {"num_statements": 4, **found["metrics"]}}
+    lines = run("evaluate", links, "--by", "category").stdout.splitlines()
+    assert next(line for line in lines if line.split()[:1] == ["N-1"]).split()[1] == "4"
+    raw = document("evaluate", links, "--filter", "none", "-q")
+    assert raw["protocol"]["num_known"] == []
 
 
 def test_predict(links: Path, facts: Path) -> None:
@@ -57,6 +70,10 @@ def test_predict(links: Path, facts: Path) -> None:
 def test_predict_refuses(links: Path) -> None:
     assert "give exactly two" in run("predict", links, "--head", "city1", code=2).stderr
     run("predict", links, "--time", "2024-01-01", code=2)
+    asked = ["--head", "city1", "--relation", "in"]
+    assert "expected REL=VALUE" in run("predict", links, *asked, "--qualifier", "in", code=2).stderr
+    assert "give exactly two" in run("predict", links, *asked, "--qualifier", "in=?", code=2).stderr
+    assert "sees the main triple only" in run("predict", links, *asked, "--qualifier", "in=city2", code=1).stderr
     result = run("predict", links, "--head", "cty1", "--relation", "in", code=1)
     assert "'cty1' is not in the vocabulary" in result.stderr
     assert "has no split" in run("evaluate", without_valid(links), "--split", "valid", code=1).stderr
