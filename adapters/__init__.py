@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from relgraph.lazy import lazy
 
 if TYPE_CHECKING:
+    from relgraph.adapters.libkge import read_libkge as read_libkge
+    from relgraph.adapters.networkx import from_networkx as from_networkx
     from relgraph.adapters.pykeen import from_pykeen as from_pykeen
     from relgraph.adapters.pykeen import to_pykeen as to_pykeen
+    from relgraph.adapters.rdf import read_rdf as read_rdf
     from relgraph.adapters.relbench.tasks import read_relbench_seeds as read_relbench_seeds
     from relgraph.adapters.relbench.tasks import read_relbench_tasks as read_relbench_tasks
     from relgraph.adapters.relbench.write import write_relbench as write_relbench
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "ADAPTERS": "relgraph.adapters.tables",
     "connect": "relgraph.adapters.tables",
+    "from_networkx": "relgraph.adapters.networkx",
     "from_pykeen": "relgraph.adapters.pykeen",
+    "read_libkge": "relgraph.adapters.libkge",
+    "read_rdf": "relgraph.adapters.rdf",
     "read_relbench_seeds": "relgraph.adapters.relbench.tasks",
     "read_relbench_tasks": "relgraph.adapters.relbench.tasks",
     "read_statements": "relgraph.adapters.statement_files",

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
+from relgraph.adapters.facts import reader_of
 from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import AdapterError
 
-__all__ = ["read_statements", "write_statements"]
+__all__ = ["number_statements", "read_statements", "write_statements"]
 
 _SUFFIXES = (".txt", ".tsv", ".csv")
 _PARTS = {"train": ("train",), "valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
@@ -28,11 +29,13 @@ def read_statements(path: str | Path, *, delimiter: str | None = None) -> Statem
     A line is ``head, relation, tail`` and then pairs of qualifier relation and qualifier value, UTF-8. Entities that
     are a head or a tail are numbered first, in the order in which they appear in train, validation and test; those
     that are only qualifier values follow. Relations of facts and of qualifiers share one list, likewise. Fields are
-    taken as they are, spaces included; comma-separated files may quote a field as CSV does.
+    taken as they are, spaces included; comma-separated files may quote a field as CSV does. LibKGE folders and RDF
+    files are known by their names and read by :func:`relgraph.adapters.read_libkge` and
+    :func:`relgraph.adapters.read_rdf`.
 
     Args:
         path: A file, or a folder with ``train`` and ``test`` and, if there is one, ``valid`` (also ``validation``,
-            ``val``, ``dev``), each ending in ``.txt``, ``.tsv`` or ``.csv``.
+            ``val``, ``dev``), each ending in ``.txt``, ``.tsv`` or ``.csv``; or a source of another kind.
         delimiter: Tab or comma, usually; guessed from the first lines of each file by default.
 
     Returns:
@@ -44,13 +47,16 @@ def read_statements(path: str | Path, *, delimiter: str | None = None) -> Statem
             three fields, an empty one, or a qualifier relation without its value; with file and line number.
     """
     path = Path(path)
+    other = None if delimiter is not None else reader_of(path)
+    if other is not None:
+        return other(path)
     if delimiter is not None and (not isinstance(delimiter, str) or not delimiter):
         raise AdapterError(f"delimiter: expected text such as a tab or a comma, got {delimiter!r}")
     if path.is_dir():
-        return tuple(_numbered([_read_rows(file, delimiter) for file in _files(path)]))
+        return tuple(number_statements([_read_rows(file, delimiter) for file in _files(path)]))
     if not path.exists():
         raise AdapterError(f"there is no file or folder {path}; expected statements to read")
-    return _numbered([_read_rows(path, delimiter)])[0]
+    return number_statements([_read_rows(path, delimiter)])[0]
 
 
 def write_statements(statements: Statements, path: str | Path, delimiter: str = "\t") -> Path:
@@ -183,10 +189,15 @@ def _fault(row: _Row, delimiter: str) -> str:
     )
 
 
-def _numbered(parts: list[list[_Row]]) -> list[Statements]:
-    """Number labels in the order of their appearance."""
+def number_statements(parts: Sequence[Sequence[_Row]], entities: Iterable[str] = ()) -> list[Statements]:
+    """Statements of rows of words, labels numbered in the order of their appearance.
+
+    Args:
+        parts: Rows of head, relation, tail, then qualifier relations and values; one vocabulary for all parts.
+        entities: Labels that come first, whether they appear or not.
+    """
     rows = list(chain.from_iterable(parts))
-    entities = dict.fromkeys(chain.from_iterable((row[0], row[2]) for row in rows))
+    entities = dict.fromkeys(chain(entities, chain.from_iterable((row[0], row[2]) for row in rows)))
     num_main = len(entities)
     entities |= dict.fromkeys(chain.from_iterable(row[4::2] for row in rows if len(row) > 3))
     relations = dict.fromkeys(row[1] for row in rows)
@@ -198,7 +209,7 @@ def _numbered(parts: list[list[_Row]]) -> list[Statements]:
 
 
 def _statements(
-    rows: list[_Row], vocabulary: Vocabulary, entity: dict[str, int], relation: dict[str, int]
+    rows: Sequence[_Row], vocabulary: Vocabulary, entity: dict[str, int], relation: dict[str, int]
 ) -> Statements:
     qualified = [row for row in rows if len(row) > 3]
     qualifiers = None
@@ -208,9 +219,9 @@ def _statements(
         pair_entity = torch.tensor([entity[x] for row in qualified for x in row[4::2]])
         qualifiers = Qualifiers(ptr, pair_relation, pair_entity)
     return Statements(
-        head=torch.tensor([entity[row[0]] for row in rows]),
-        relation=torch.tensor([relation[row[1]] for row in rows]),
-        tail=torch.tensor([entity[row[2]] for row in rows]),
+        head=torch.tensor([entity[row[0]] for row in rows], dtype=torch.int64),
+        relation=torch.tensor([relation[row[1]] for row in rows], dtype=torch.int64),
+        tail=torch.tensor([entity[row[2]] for row in rows], dtype=torch.int64),
         vocabulary=vocabulary,
         qualifiers=qualifiers,
     )

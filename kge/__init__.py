@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from relgraph.kge.prediction import Prediction as Prediction
     from relgraph.kge.prediction import predict as predict
     from relgraph.kge.protocol import Protocol as Protocol
+    from relgraph.kge.pykeen import from_pykeen_model as from_pykeen_model
+    from relgraph.kge.pykeen import to_pykeen_model as to_pykeen_model
     from relgraph.kge.scorers import SCORERS as SCORERS
     from relgraph.kge.scorers import DistMult as DistMult
     from relgraph.kge.scorers import LowFER as LowFER
@@ -39,10 +41,12 @@ _HOMES = {
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
     "fit": "relgraph.kge.training",
+    "from_pykeen_model": "relgraph.kge.pykeen",
     "load_index": "relgraph.kge.entity_index",
     "load_scorer": "relgraph.kge.storage",
     "predict": "relgraph.kge.prediction",
     "save_scorer": "relgraph.kge.storage",
+    "to_pykeen_model": "relgraph.kge.pykeen",
     "top_k_statements": "relgraph.kge.top_statements",
 }
 __all__ = sorted(_HOMES)
