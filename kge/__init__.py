@@ -9,6 +9,9 @@ from relgraph.lazy import lazy
 
 if TYPE_CHECKING:
     from relgraph.kge.blocks import ScoreBlocks as ScoreBlocks
+    from relgraph.kge.classification import Calibrator as Calibrator
+    from relgraph.kge.classification import calibrate as calibrate
+    from relgraph.kge.classification import classify as classify
     from relgraph.kge.embeddings import Embeddings as Embeddings
     from relgraph.kge.entity_index import export_index as export_index
     from relgraph.kge.entity_index import load_index as load_index
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "SCORERS": "relgraph.kge.scorers",
+    "Calibrator": "relgraph.kge.classification",
     "DistMult": "relgraph.kge.scorers",
     "Embeddings": "relgraph.kge.embeddings",
     "LowFER": "relgraph.kge.scorers",
@@ -38,6 +42,8 @@ _HOMES = {
     "Protocol": "relgraph.kge.protocol",
     "ScoreBlocks": "relgraph.kge.blocks",
     "Scorer": "relgraph.kge.scorers",
+    "calibrate": "relgraph.kge.classification",
+    "classify": "relgraph.kge.classification",
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
     "fit": "relgraph.kge.training",
