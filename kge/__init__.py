@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relgraph.kge.pykeen import to_pykeen_model as to_pykeen_model
     from relgraph.kge.scorers import SCORERS as SCORERS
     from relgraph.kge.scorers import DistMult as DistMult
+    from relgraph.kge.scorers import HyperFormer as HyperFormer
     from relgraph.kge.scorers import LowFER as LowFER
     from relgraph.kge.scorers import Scorer as Scorer
     from relgraph.kge.storage import load_scorer as load_scorer
@@ -36,6 +37,7 @@ _HOMES = {
     "Calibrator": "relgraph.kge.classification",
     "DistMult": "relgraph.kge.scorers",
     "Embeddings": "relgraph.kge.embeddings",
+    "HyperFormer": "relgraph.kge.scorers",
     "LowFER": "relgraph.kge.scorers",
     "Metrics": "relgraph.kge.metrics",
     "Prediction": "relgraph.kge.prediction",

@@ -74,7 +74,7 @@ class Questions:
             else torch.cat([p.entity.new_full((len(p),), MISSING) if p.tail is None else p.tail for p in parts]),
             None
             if all(pair is None for pair in pairs)
-            else Qualifiers.cat([p.qualifiers or Qualifiers.empty(len(p)) for p in parts]),
+            else Qualifiers.cat([p.qualifiers or Qualifiers.empty(len(p), p.entity.device) for p in parts]),
         )
 
 

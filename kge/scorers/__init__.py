@@ -2,11 +2,13 @@
 
 from relgraph.kge.scorers.base import Scorer
 from relgraph.kge.scorers.distmult import DistMult
+from relgraph.kge.scorers.hyperformer import HyperFormer
 from relgraph.kge.scorers.lowfer import LowFER
 
-__all__ = ["SCORERS", "DistMult", "LowFER", "Scorer"]
+__all__ = ["SCORERS", "DistMult", "HyperFormer", "LowFER", "Scorer"]
 
 SCORERS: dict[str, type[Scorer]] = {
     "distmult": DistMult,
     "lowfer": LowFER,
+    "hyperformer": HyperFormer,
 }

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
+from relgraph.kge.layers.norm import BatchNorm
 from relgraph.kge.questions import Questions
 from relgraph.kge.scorers.base import Scorer, require_share
 
@@ -88,8 +89,8 @@ class LowFER(Scorer):
         self.relation = nn.Parameter(start(torch.empty(2 * num_relations, relation_dim)))
         self.U = nn.Parameter(torch.empty(dim, rank * dim).uniform_(-1, 1, generator=generator))
         self.V = nn.Parameter(torch.empty(relation_dim, rank * dim).uniform_(-1, 1, generator=generator))
-        self.input_norm = _BatchNorm(dim) if normalize else nn.Identity()
-        self.output_norm = _BatchNorm(dim) if normalize else nn.Identity()
+        self.input_norm = BatchNorm(dim) if normalize else nn.Identity()
+        self.output_norm = BatchNorm(dim) if normalize else nn.Identity()
         self.normalize = normalize
         self.input_dropout = nn.Dropout(input_dropout)
         self.product_dropout = nn.Dropout(product_dropout)
@@ -112,14 +113,3 @@ class LowFER(Scorer):
         """``R[relation] V``; each distinct relation of a batch is multiplied once."""
         distinct, place = torch.unique(relation, return_inverse=True)
         return (self.relation[distinct] @ self.V)[place]
-
-
-class _BatchNorm(nn.BatchNorm1d):
-    """Batch norm that falls back on its running statistics where a batch has fewer than two rows."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training and len(input) < 2:
-            return F.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(input)

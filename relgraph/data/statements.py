@@ -106,10 +106,10 @@ class Qualifiers:
             )
 
     @classmethod
-    def empty(cls, num_statements: int) -> Qualifiers:
+    def empty(cls, num_statements: int, device: torch.device | None = None) -> Qualifiers:
         """No qualifiers for ``num_statements`` statements."""
-        none = torch.empty(0, dtype=torch.int64)
-        return cls(torch.zeros(num_statements + 1, dtype=torch.int64), none, none)
+        none = torch.empty(0, dtype=torch.int64, device=device)
+        return cls(torch.zeros(num_statements + 1, dtype=torch.int64, device=device), none, none)
 
     @classmethod
     def cat(cls, parts: Sequence[Qualifiers]) -> Qualifiers:

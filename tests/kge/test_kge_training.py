@@ -36,7 +36,11 @@ def twins() -> Statements:
 
 
 def small(name: str, statements: Statements, **more: Any) -> Any:
-    sizes = {"distmult": {"dim": 32}, "lowfer": {"dim": 16, "rank": 3, "product_dropout": 0.0, "output_dropout": 0.0}}
+    sizes = {
+        "distmult": {"dim": 32},
+        "lowfer": {"dim": 16, "rank": 3, "product_dropout": 0.0, "output_dropout": 0.0},
+        "hyperformer": {"dim": 16, "layers": 1, "hidden": 32, "experts": 0, "neighbors": 0, "input_dropout": 0.0},
+    }
     return SCORERS[name](statements.num_entities, statements.num_relations, **sizes[name], **more)
 
 

@@ -14,12 +14,15 @@ from torch import Tensor
 from relgraph.data.statements import Qualifiers, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 from relgraph.kge import Embeddings, load_scorer, save_scorer
+from relgraph.kge.questions import Questions
 from relgraph.kge.scorers import SCORERS, DistMult, LowFER, Scorer
+from tests.kge.transformer_by_loops import hyperformer_by_loops
 
 N, R = 7, 3
 SMALL: dict[str, dict[str, Any]] = {
     "distmult": {"dim": 5, "dropout": 0.3},
     "lowfer": {"dim": 5, "relation_dim": 4, "rank": 3},
+    "hyperformer": {"dim": 9, "layers": 1, "heads": 3, "hidden": 4, "experts": 3, "channels": 2, "kernel": 3},
 }
 
 
@@ -76,6 +79,7 @@ def lowfer_by_loops(scorer: Scorer, h: int, r: int, t: int) -> float:
 FORMULAS: dict[str, Callable[[Scorer, int, int, int], float]] = {
     "distmult": distmult_by_loops,
     "lowfer": lowfer_by_loops,
+    "hyperformer": hyperformer_by_loops,
 }
 
 
@@ -119,6 +123,13 @@ class TestContract:
         weight = torch.randn(len(head), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         loss = (scorer.score(head, relation, tail) * weight).sum()
         loss = loss + (all_tails(scorer, None, relation, tail=tail, position="head")[:, 0] * weight).sum()
+        # some parts are there to train the others, and have no say in a score
+        nothing = torch.zeros(len(head) + 1, dtype=torch.int64), relation[:0]
+        torch.manual_seed(0)
+        pairs = Qualifiers(torch.arange(len(head) + 1), relation, tail)
+        for questions in (Questions(head, relation), Questions(head, relation + R, None, pairs)):
+            for term in scorer.training_terms(questions, nothing):
+                loss = loss + (term.query * torch.randn(term.query.shape, dtype=torch.float64)).sum()
         loss.backward()
         for parameter_name, parameter in scorer.named_parameters():
             assert parameter.grad is not None, parameter_name
@@ -143,11 +154,15 @@ class TestContract:
         assert query.shape == (batch, scorer.candidates()[0].shape[1])
         assert query.isfinite().all()
 
-    def test_qualifiers_of_the_statement_are_ignored(self, name: str) -> None:
+    def test_qualifiers_count_or_are_ignored(self, name: str) -> None:
         scorer = make(name)
         one = torch.ones(1, dtype=torch.int64)
         pairs = Qualifiers(torch.tensor([0, 1]), one, one)
-        assert torch.equal(scorer.score(one, one, one, pairs), scorer.score(one, one, one))
+        plain, qualified = scorer.score(one, one, one), scorer.score(one, one, one, pairs)
+        assert torch.equal(plain, qualified) is not scorer.reads_qualifiers
+        if scorer.reads_qualifiers:
+            expected = FORMULAS[name](scorer, 1, 1, 1, [(1, 1)])  # type: ignore[call-arg]
+            assert qualified.item() == pytest.approx(expected, rel=1e-10)
 
     def test_bad_input(self, name: str) -> None:
         scorer = make(name)
@@ -195,7 +210,7 @@ class TestContract:
                 scorer.query(one, one, one, pairs, position="qualifier")
 
     def test_it_prints_what_it_is(self, name: str) -> None:
-        assert f"num_entities={N}, num_relations={R}, dim=5" in repr(make(name))
+        assert f"num_entities={N}, num_relations={R}, dim={SMALL[name]['dim']}" in repr(make(name))
 
 
 def test_lowfer_with_identities_is_distmult() -> None:

@@ -1,0 +1,1 @@
+"""What scorers of statements with qualifiers are made of: sequences, transformer, experts, interaction, messages."""
