@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relgraph.kge.pykeen import to_pykeen_model as to_pykeen_model
     from relgraph.kge.scorers import SCORERS as SCORERS
     from relgraph.kge.scorers import DistMult as DistMult
+    from relgraph.kge.scorers import Frequency as Frequency
     from relgraph.kge.scorers import HyperFormer as HyperFormer
     from relgraph.kge.scorers import LowFER as LowFER
     from relgraph.kge.scorers import Scorer as Scorer
@@ -37,6 +38,7 @@ _HOMES = {
     "Calibrator": "relgraph.kge.classification",
     "DistMult": "relgraph.kge.scorers",
     "Embeddings": "relgraph.kge.embeddings",
+    "Frequency": "relgraph.kge.scorers",
     "HyperFormer": "relgraph.kge.scorers",
     "LowFER": "relgraph.kge.scorers",
     "Metrics": "relgraph.kge.metrics",

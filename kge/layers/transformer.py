@@ -84,8 +84,9 @@ class _Layer(nn.Module):
         x = x + self._attend(self.first_norm(x), real)
         tokens = self.second_norm(x)
         if real is None:
-            return x + self.dropout(self.feed_forward(tokens.flatten(0, 1))).view_as(x)
-        change = self.dropout(self.feed_forward(tokens[real]))
+            whole: Tensor = self.dropout(self.feed_forward(tokens.flatten(0, 1)))
+            return x + whole.view_as(x)
+        change: Tensor = self.dropout(self.feed_forward(tokens[real]))
         return x.index_put(real.nonzero(as_tuple=True), change.to(x.dtype), accumulate=True)
 
     def _attend(self, x: Tensor, real: Tensor | None) -> Tensor:

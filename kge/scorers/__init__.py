@@ -2,10 +2,11 @@
 
 from relgraph.kge.scorers.base import Scorer
 from relgraph.kge.scorers.distmult import DistMult
+from relgraph.kge.scorers.frequency import Frequency
 from relgraph.kge.scorers.hyperformer import HyperFormer
 from relgraph.kge.scorers.lowfer import LowFER
 
-__all__ = ["SCORERS", "DistMult", "HyperFormer", "LowFER", "Scorer"]
+__all__ = ["SCORERS", "DistMult", "Frequency", "HyperFormer", "LowFER", "Scorer"]
 
 SCORERS: dict[str, type[Scorer]] = {
     "distmult": DistMult,

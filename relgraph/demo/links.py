@@ -14,14 +14,13 @@ from relgraph.data.graph import HeteroGraph
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.data.time import STATIC
 from relgraph.errors import ProtocolError
-from relgraph.kge import DistMult, Scorer, evaluate
+from relgraph.kge import DistMult, Frequency, Scorer, evaluate
 from relgraph.kge import fit as fit_scorer
 from relgraph.kge.metrics import Metrics
-from relgraph.kge.questions import Questions
 from relgraph.ops import top_k
 from relgraph.training import History
 
-__all__ = ["LinkOutcome", "Popularity", "choose_relation", "focus", "predict_links"]
+__all__ = ["LinkOutcome", "choose_relation", "focus", "predict_links"]
 
 
 @dataclass(frozen=True)
@@ -56,28 +55,6 @@ class LinkOutcome:
             "epochs": list(self.history.epochs),
             "top": [{"head": head, "tails": [list(pair) for pair in tails]} for head, tails in self.top],
         }
-
-
-class Popularity(Scorer):
-    """How often an entity answers a relation in training, whoever asks: what a link predictor has to beat."""
-
-    counts: Tensor
-
-    def __init__(self, train: Statements) -> None:
-        super().__init__(train.num_entities, train.num_relations)
-        counts = torch.zeros(train.num_entities, 2 * train.num_relations)
-        one = torch.ones(len(train))
-        counts.index_put_((train.tail, train.relation), one, accumulate=True)
-        counts.index_put_((train.head, train.relation + train.num_relations), one, accumulate=True)
-        self.register_buffer("counts", counts)
-
-    def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
-        """The relation alone, one-hot ``[B, 2R]``."""
-        return torch.nn.functional.one_hot(questions.relation, self.counts.size(1)).float(), None
-
-    def candidates(self) -> tuple[Tensor, Tensor | None]:
-        """Counts ``[N, 2R]``."""
-        return self.counts, None
 
 
 def choose_relation(train: Statements, test: Statements) -> int:
@@ -190,7 +167,7 @@ def predict_links(
     candidates = _renumbered(whole.vocabulary, tails, train.vocabulary)
     scores = [
         (title, evaluate(s, asked, parts, candidates=candidates, positions=("tail",), filter="loose", progress=False))
-        for title, s in (("popularity", Popularity(train)), (f"DistMult, {dim} dimensions", scorer))
+        for title, s in (("popularity", Frequency.of(train)), (f"DistMult, {dim} dimensions", scorer))
     ]
     counts = (len(whole), len(train), len(watched), len(asked))
     top = _top(scorer, asked, parts, candidates)

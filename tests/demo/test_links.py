@@ -7,9 +7,8 @@ import torch
 
 from relgraph.data.build import build_graph
 from relgraph.data.statements import Statements, Vocabulary
-from relgraph.demo.links import Popularity, choose_relation, focus, predict_links
+from relgraph.demo.links import choose_relation, focus, predict_links
 from relgraph.errors import ProtocolError, SchemaError
-from relgraph.kge import evaluate
 
 NAMES = Vocabulary(["ann", "bob", "tea", "pan", "o1", "o2", "o3"], ["likes", "by", "unused"])
 
@@ -26,27 +25,6 @@ def statements(*rows: tuple[str, str, str]) -> Statements:
 
 TRAIN = statements(("ann", "likes", "tea"), ("bob", "likes", "tea"), ("ann", "likes", "pan"), ("o1", "by", "ann"))
 TEST = statements(("bob", "likes", "pan"), ("o2", "by", "ann"), ("o3", "by", "bob"))
-
-
-def test_popularity_counts_answers_of_both_directions() -> None:
-    scorer = Popularity(TRAIN)
-    tails, bias = scorer.query(torch.tensor([0]), torch.tensor([0]))
-    assert bias is None
-    assert (tails @ scorer.candidates()[0].T).tolist() == [[0, 0, 2, 1, 0, 0, 0]]
-    heads, _ = scorer.query(None, torch.tensor([0]), torch.tensor([2]), position="head")
-    assert (heads @ scorer.candidates()[0].T).tolist() == [[2, 1, 0, 0, 0, 0, 0]]
-
-
-def test_popularity_rank_by_hand() -> None:
-    # tea (2) is before pan (1), but bob likes tea already, so that pan is first
-    asked = statements(("bob", "likes", "pan"))
-    candidates = torch.tensor([2, 3])
-    found = evaluate(
-        Popularity(TRAIN), asked, [TRAIN, asked], candidates=candidates, positions=("tail",), progress=False
-    )
-    assert found["mrr"] == 1.0
-    raw = evaluate(Popularity(TRAIN), asked, [], candidates=candidates, positions=("tail",), progress=False)
-    assert raw["mrr"] == 0.5
 
 
 def test_relation_with_known_ends_is_chosen() -> None:
