@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from relgraph.kge.scorers import HyperFormer as HyperFormer
     from relgraph.kge.scorers import LowFER as LowFER
     from relgraph.kge.scorers import Scorer as Scorer
+    from relgraph.kge.scorers import StarE as StarE
     from relgraph.kge.storage import load_scorer as load_scorer
     from relgraph.kge.storage import save_scorer as save_scorer
     from relgraph.kge.top_statements import top_k_statements as top_k_statements
@@ -48,6 +49,7 @@ _HOMES = {
     "Scorer": "relgraph.kge.scorers",
     "calibrate": "relgraph.kge.classification",
     "classify": "relgraph.kge.classification",
+    "StarE": "relgraph.kge.scorers",
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
     "fit": "relgraph.kge.training",

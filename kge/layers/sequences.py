@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from relgraph.kge.questions import MISSING, Questions
 from relgraph.ops.tiles import csr_rows
 
-__all__ = ["ENTITY_ROLES", "RELATION_ROLES", "Sequences", "by_length", "interleave"]
+__all__ = ["ENTITY_ROLES", "RELATION_ROLES", "Sequences", "by_length", "interleave", "read_in_groups"]
 
 ENTITY_ROLES = ("known entity", "other entity", "value of a qualifier")
 RELATION_ROLES = ("relation", "relation of a qualifier")
@@ -84,3 +84,15 @@ def by_length(questions: Questions) -> Iterator[Tensor]:
     size = torch.frexp(questions.qualifiers.counts.double())[1]  # 0, 1, 2, 2, 3, 3, 3, 3, ...
     for number in torch.unique(size).tolist():
         yield (size == number).nonzero().flatten()
+
+
+def read_in_groups(questions: Questions, read: Callable[[Tensor, Sequences], Tensor]) -> Tensor:
+    """What is read from each question's sequence, in the order of the questions.
+
+    Args:
+        questions: The questions.
+        read: Gives ``[n, ...]`` for the places of ``n`` questions, int64, and their sequences.
+    """
+    groups = list(by_length(questions))
+    parts = [read(group, Sequences.of(questions.select(group))) for group in groups]
+    return torch.cat(parts)[torch.cat(groups).argsort()]

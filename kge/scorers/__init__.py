@@ -5,11 +5,13 @@ from relgraph.kge.scorers.distmult import DistMult
 from relgraph.kge.scorers.frequency import Frequency
 from relgraph.kge.scorers.hyperformer import HyperFormer
 from relgraph.kge.scorers.lowfer import LowFER
+from relgraph.kge.scorers.stare import StarE
 
-__all__ = ["SCORERS", "DistMult", "Frequency", "HyperFormer", "LowFER", "Scorer"]
+__all__ = ["SCORERS", "DistMult", "Frequency", "HyperFormer", "LowFER", "Scorer", "StarE"]
 
 SCORERS: dict[str, type[Scorer]] = {
     "distmult": DistMult,
     "lowfer": LowFER,
     "hyperformer": HyperFormer,
+    "stare": StarE,
 }

@@ -14,7 +14,7 @@ from relgraph.errors import ProtocolError, ShapeError
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
 from relgraph.kge.facts import Facts
 from relgraph.kge.layers.interaction import GatedFusion, Interaction
-from relgraph.kge.layers.sequences import ENTITY_ROLES, RELATION_ROLES, Sequences, by_length, interleave
+from relgraph.kge.layers.sequences import ENTITY_ROLES, RELATION_ROLES, Sequences, interleave, read_in_groups
 from relgraph.kge.layers.transformer import TransformerEncoder
 from relgraph.kge.questions import MISSING, Questions
 from relgraph.kge.scorers.base import Scorer, Term, require_share
@@ -209,17 +209,16 @@ class HyperFormer(Scorer):
 
         ``change`` are vectors that the first and the second token are averaged with.
         """
-        groups = list(by_length(questions))
-        parts = []
-        for group in groups:
-            sequences = Sequences.of(questions.select(group))
+
+        def read(group: Tensor, sequences: Sequences) -> Tensor:
             tokens = self._tokens(sequences)
             if change is not None:
                 first, second = (x[group, None] for x in change)
                 tokens = torch.cat([(tokens[:, :1] + first) / 2, (tokens[:, 1:2] + second) / 2, tokens[:, 2:]], 1)
             out = self.encoder(self.input_dropout(tokens), sequences.real)
-            parts.append(torch.stack([out[torch.arange(len(group), device=group.device), sequences.asked], out[:, 1]]))
-        answer, relation = torch.cat(parts, 1)[:, torch.cat(groups).argsort()]
+            return torch.stack([out[torch.arange(len(group), device=group.device), sequences.asked], out[:, 1]], 1)
+
+        answer, relation = read_in_groups(questions, read).unbind(1)
         return answer, relation
 
     def _tokens(self, sequences: Sequences) -> Tensor:

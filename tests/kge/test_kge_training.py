@@ -40,6 +40,7 @@ def small(name: str, statements: Statements, **more: Any) -> Any:
         "distmult": {"dim": 32},
         "lowfer": {"dim": 16, "rank": 3, "product_dropout": 0.0, "output_dropout": 0.0},
         "hyperformer": {"dim": 16, "layers": 1, "hidden": 32, "experts": 0, "neighbors": 0, "input_dropout": 0.0},
+        "stare": {"dim": 16, "layers": 1, "transformer_layers": 1, "hidden": 32, "entity_dropout": 0.0},
     }
     return SCORERS[name](statements.num_entities, statements.num_relations, **sizes[name], **more)
 

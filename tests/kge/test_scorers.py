@@ -16,13 +16,15 @@ from relgraph.errors import ProtocolError, SchemaError, ShapeError
 from relgraph.kge import Embeddings, load_scorer, save_scorer
 from relgraph.kge.questions import Questions
 from relgraph.kge.scorers import SCORERS, DistMult, LowFER, Scorer
-from tests.kge.transformer_by_loops import hyperformer_by_loops
+from tests.kge.test_evaluation import statements
+from tests.kge.transformer_by_loops import FACTS, hyperformer_by_loops, stare_by_loops
 
 N, R = 7, 3
 SMALL: dict[str, dict[str, Any]] = {
     "distmult": {"dim": 5, "dropout": 0.3},
     "lowfer": {"dim": 5, "relation_dim": 4, "rank": 3},
     "hyperformer": {"dim": 9, "layers": 1, "heads": 3, "hidden": 4, "experts": 3, "channels": 2, "kernel": 3},
+    "stare": {"dim": 6, "layers": 1, "transformer_layers": 1, "heads": 2, "hidden": 2, "places": 1},
 }
 
 
@@ -34,6 +36,7 @@ def make(name: str, **changes: Any) -> Scorer:
         if isinstance(module, torch.nn.BatchNorm1d):
             for tensor in (module.running_mean, module.running_var, module.weight.data, module.bias.data):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5)
+    scorer.learn_from(statements(FACTS, Vocabulary("abcdefg", "xyz")))
     return scorer.eval()
 
 
@@ -80,6 +83,7 @@ FORMULAS: dict[str, Callable[[Scorer, int, int, int], float]] = {
     "distmult": distmult_by_loops,
     "lowfer": lowfer_by_loops,
     "hyperformer": hyperformer_by_loops,
+    "stare": stare_by_loops,
 }
 
 
