@@ -22,34 +22,52 @@ if TYPE_CHECKING:
     from relgraph.kge.protocol import Protocol as Protocol
     from relgraph.kge.pykeen import from_pykeen_model as from_pykeen_model
     from relgraph.kge.pykeen import to_pykeen_model as to_pykeen_model
+    from relgraph.kge.scorers import NFE1 as NFE1
+    from relgraph.kge.scorers import NFE2 as NFE2
+    from relgraph.kge.scorers import NFE3 as NFE3
     from relgraph.kge.scorers import SCORERS as SCORERS
+    from relgraph.kge.scorers import ComplEx as ComplEx
     from relgraph.kge.scorers import DistMult as DistMult
     from relgraph.kge.scorers import Frequency as Frequency
     from relgraph.kge.scorers import HyperFormer as HyperFormer
     from relgraph.kge.scorers import LowFER as LowFER
+    from relgraph.kge.scorers import NFEMu as NFEMu
+    from relgraph.kge.scorers import NFESigma as NFESigma
+    from relgraph.kge.scorers import RotatE as RotatE
     from relgraph.kge.scorers import Scorer as Scorer
     from relgraph.kge.scorers import StarE as StarE
+    from relgraph.kge.scorers import TransE as TransE
+    from relgraph.kge.scorers import TuckER as TuckER
     from relgraph.kge.storage import load_scorer as load_scorer
     from relgraph.kge.storage import save_scorer as save_scorer
     from relgraph.kge.top_statements import top_k_statements as top_k_statements
     from relgraph.kge.training import fit as fit
 
 _HOMES = {
-    "SCORERS": "relgraph.kge.scorers",
     "Calibrator": "relgraph.kge.classification",
+    "ComplEx": "relgraph.kge.scorers",
     "DistMult": "relgraph.kge.scorers",
     "Embeddings": "relgraph.kge.embeddings",
     "Frequency": "relgraph.kge.scorers",
     "HyperFormer": "relgraph.kge.scorers",
     "LowFER": "relgraph.kge.scorers",
     "Metrics": "relgraph.kge.metrics",
+    "NFE1": "relgraph.kge.scorers",
+    "NFE2": "relgraph.kge.scorers",
+    "NFE3": "relgraph.kge.scorers",
+    "NFEMu": "relgraph.kge.scorers",
+    "NFESigma": "relgraph.kge.scorers",
     "Prediction": "relgraph.kge.prediction",
     "Protocol": "relgraph.kge.protocol",
+    "RotatE": "relgraph.kge.scorers",
+    "SCORERS": "relgraph.kge.scorers",
     "ScoreBlocks": "relgraph.kge.blocks",
     "Scorer": "relgraph.kge.scorers",
+    "StarE": "relgraph.kge.scorers",
+    "TransE": "relgraph.kge.scorers",
+    "TuckER": "relgraph.kge.scorers",
     "calibrate": "relgraph.kge.classification",
     "classify": "relgraph.kge.classification",
-    "StarE": "relgraph.kge.scorers",
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
     "fit": "relgraph.kge.training",

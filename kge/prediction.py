@@ -21,6 +21,7 @@ from relgraph.ops.tiles import Csr, csr_rows, csr_select, spans
 
 if TYPE_CHECKING:
     import pyarrow
+
     from relgraph.kge.entity_index import EntityIndex
 
 __all__ = ["Prediction", "predict"]

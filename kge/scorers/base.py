@@ -46,6 +46,7 @@ class Scorer(nn.Module):
         ShapeError: If the number of entities or relations is no whole number of at least 1.
     """
 
+    entity: Embeddings
     alpha: ClassVar[float] = 1.0
     reads_qualifiers: ClassVar[bool] = False
     """Whether qualifiers change the score; a scorer that does not read them cannot be asked for their values."""
@@ -77,9 +78,40 @@ class Scorer(nn.Module):
         """Every entity as an answer: ``[N, K]``, and a bias ``[N]`` or ``None``."""
         raise NotImplementedError
 
+    def candidates_at(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Some entities as answers, what ``candidates()`` gives at their rows.
+
+        A scorer that looks up only those rows can be trained with tables that are too large to be used whole.
+
+        Args:
+            index: int64 ``[n]``.
+
+        Returns:
+            ``[n, K]``, and a bias ``[n]`` or ``None``.
+        """
+        candidates, bias = self.candidates()
+        return candidates[index], None if bias is None else bias[index]
+
     def training_terms(self, questions: Questions, answers: Csr) -> list[Term]:
         """What a training step compares with the candidates; one term, the questions themselves, by default."""
         return [Term(*self.encode(questions), answers)]
+
+    def factors(self, questions: Questions, answer: Tensor) -> tuple[Tensor, ...]:
+        r"""What N3 (Lacroix et al. 2018, arXiv 1806.07297, equation 7) sums the cubed absolute values of.
+
+        By default the rows of the entity, of the relation if the scorer keeps such rows, and of the answer. A scorer in
+        complex numbers gives moduli.
+
+        Args:
+            questions: ``B`` questions, as in :meth:`encode`.
+            answer: The missing entity of each, int64 ``[B]``.
+
+        Returns:
+            Real tensors ``[B, ...]``.
+        """
+        entity, relation = self.entity, getattr(self, "relation", None)
+        left, right = entity(questions.entity), entity(answer)
+        return (left, right) if relation is None else (left, relation[questions.relation], right)
 
     def learn_from(self, train: Statements) -> None:
         """Told by :func:`relgraph.kge.fit` what it is trained on; for scorers that look facts up.

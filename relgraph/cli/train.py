@@ -61,7 +61,13 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Start anew, whatever is in RUN.", rich_help_panel=BOTH)
     ] = False,
-    scorer: Annotated[str, typer.Option(help="lowfer or distmult.", rich_help_panel=LINKS)] = "lowfer",
+    scorer: Annotated[
+        str,
+        typer.Option(
+            help="distmult, complex, transe, rotate, tucker, lowfer, nfe1, ...; an unknown one names them all.",
+            rich_help_panel=LINKS,
+        ),
+    ] = "lowfer",
     set_: Annotated[
         list[str] | None,
         typer.Option(

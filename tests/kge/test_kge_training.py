@@ -36,13 +36,14 @@ def twins() -> Statements:
 
 
 def small(name: str, statements: Statements, **more: Any) -> Any:
+    still = {"output_dropout": 0.0}
     sizes = {
-        "distmult": {"dim": 32},
-        "lowfer": {"dim": 16, "rank": 3, "product_dropout": 0.0, "output_dropout": 0.0},
         "hyperformer": {"dim": 16, "layers": 1, "hidden": 32, "experts": 0, "neighbors": 0, "input_dropout": 0.0},
+        "lowfer": {"dim": 16, "rank": 3, "product_dropout": 0.0, **still},
         "stare": {"dim": 16, "layers": 1, "transformer_layers": 1, "hidden": 32, "entity_dropout": 0.0},
+        "tucker": {"dim": 16, "matrix_dropout": 0.0, **still},
     }
-    return SCORERS[name](statements.num_entities, statements.num_relations, **sizes[name], **more)
+    return SCORERS[name](statements.num_entities, statements.num_relations, **sizes.get(name, {"dim": 32}), **more)
 
 
 @given(
@@ -100,7 +101,8 @@ def test_loss_is_the_dense_cross_entropy() -> None:
     torch.testing.assert_close(job.loss(batch), expected)
 
 
-@pytest.mark.parametrize("name", SCORERS)
+# steps, and scales alone, cannot flip: test_planted_rules.py
+@pytest.mark.parametrize("name", [name for name in SCORERS if name not in ("transe", "nfe-sigma")])
 def test_fit_learns_and_predicts(name: str) -> None:
     train = twins()
     scorer = small(name, train)
@@ -285,7 +287,7 @@ def test_storage_refuses_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.M
     class Own(DistMult):
         pass
 
-    with pytest.raises(SchemaError, match="Own is none of the scorers distmult"):
+    with pytest.raises(SchemaError, match=r"Own is none of the scorers .*distmult"):
         save_scorer(Own(N, 2), train.vocabulary, tmp_path)
     with pytest.raises(SchemaError, match="built for 5 entities"):
         save_scorer(DistMult(5, 2), train.vocabulary, tmp_path)
@@ -297,7 +299,7 @@ def test_storage_refuses_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SchemaError, match="does not fit this version's LowFER"):
         load_scorer(tmp_path)
     monkeypatch.delitem(SCORERS, "own")
-    with pytest.raises(SchemaError, match="holds a scorer 'own'; known are distmult"):
+    with pytest.raises(SchemaError, match=r"holds a scorer 'own'; known are .*distmult"):
         load_scorer(tmp_path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,26 @@ from relgraph.data.statements import Qualifiers, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 from relgraph.kge import Embeddings, load_scorer, save_scorer
 from relgraph.kge.questions import Questions
-from relgraph.kge.scorers import SCORERS, DistMult, LowFER, Scorer
+from relgraph.kge.scorers import SCORERS, Scorer
+from tests.kge.formulas import FORMULAS
 from tests.kge.test_evaluation import statements
-from tests.kge.transformer_by_loops import FACTS, hyperformer_by_loops, stare_by_loops
+from tests.kge.transformer_by_loops import FACTS
 
 N, R = 7, 3
 SMALL: dict[str, dict[str, Any]] = {
+    "complex": {"dim": 5, "dropout": 0.3},
     "distmult": {"dim": 5, "dropout": 0.3},
     "lowfer": {"dim": 5, "relation_dim": 4, "rank": 3},
     "hyperformer": {"dim": 9, "layers": 1, "heads": 3, "hidden": 4, "experts": 3, "channels": 2, "kernel": 3},
     "stare": {"dim": 6, "layers": 1, "transformer_layers": 1, "heads": 2, "hidden": 2, "places": 1},
+    "nfe1": {"dim": 5, "gamma": 1.5},
+    "nfe2": {"dim": 5, "gamma": 1.5},
+    "nfe3": {"dim": 5, "gamma": 1.5},
+    "nfe-mu": {"dim": 5, "gamma": 1.5},
+    "nfe-sigma": {"dim": 5, "gamma": 1.5},
+    "rotate": {"dim": 5, "gamma": 1.5},
+    "transe": {"dim": 5, "gamma": 1.5},
+    "tucker": {"dim": 5, "relation_dim": 4},
 }
 
 
@@ -53,40 +62,6 @@ def all_tails(scorer: Scorer, head: Tensor, relation: Tensor, **more: Any) -> Te
     return score if candidate_bias is None else score + candidate_bias
 
 
-def distmult_by_loops(scorer: Scorer, h: int, r: int, t: int) -> float:
-    e, w = scorer.entity.weight.tolist(), scorer.relation.tolist()
-    return sum(e[h][j] * w[r][j] * e[t][j] for j in range(5))
-
-
-def lowfer_by_loops(scorer: Scorer, h: int, r: int, t: int) -> float:
-    p = {name: value.tolist() for name, value in scorer.state_dict().items()}
-    d, k = 5, 3
-
-    def norm(name: str, x: list[float]) -> list[float]:
-        mean, var = p[f"{name}.running_mean"], p[f"{name}.running_var"]
-        weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
-        return [(x[i] - mean[i]) / math.sqrt(var[i] + 1e-5) * weight[i] + bias[i] for i in range(d)]
-
-    e = norm("input_norm", p["entity.weight"][h])
-    x = [
-        sum(e[i] * p["U"][i][c] for i in range(d)) * sum(p["relation"][r][i] * p["V"][i][c] for i in range(4))
-        for c in range(k * d)
-    ]
-    z = [sum(x[j * k : (j + 1) * k]) for j in range(d)]
-    z = [math.copysign(math.sqrt(abs(v) + 1e-12), v) for v in z]
-    length = math.sqrt(sum(v * v for v in z))
-    z = norm("output_norm", [v / length for v in z])
-    return sum(z[j] * p["entity.weight"][t][j] for j in range(d))
-
-
-FORMULAS: dict[str, Callable[[Scorer, int, int, int], float]] = {
-    "distmult": distmult_by_loops,
-    "lowfer": lowfer_by_loops,
-    "hyperformer": hyperformer_by_loops,
-    "stare": stare_by_loops,
-}
-
-
 def test_every_scorer_is_tested() -> None:
     assert SCORERS.keys() == FORMULAS.keys() == SMALL.keys()
 
@@ -111,6 +86,13 @@ class TestContract:
         head, relation, tail = every_triple()
         columns = all_tails(scorer, head, relation).gather(1, tail[:, None])[:, 0]
         torch.testing.assert_close(scorer.score(head, relation, tail), columns, rtol=1e-12, atol=1e-12)
+
+    def test_some_candidates_are_rows_of_all(self, name: str) -> None:
+        scorer = make(name)
+        index = torch.tensor([3, 0, 3, 6])
+        for some, every in zip(scorer.candidates_at(index), scorer.candidates(), strict=True):
+            assert (some is None) == (every is None)
+            assert some is None or torch.equal(some, every[index])
 
     def test_rows_are_independent_in_eval_mode(self, name: str) -> None:
         scorer = make(name)
@@ -217,93 +199,48 @@ class TestContract:
         assert f"num_entities={N}, num_relations={R}, dim={SMALL[name]['dim']}" in repr(make(name))
 
 
-def test_lowfer_with_identities_is_distmult() -> None:
-    d = 4
-    lowfer = LowFER(N, R, dim=d, rank=1, normalize=False).double().eval()
-    distmult = DistMult(N, R, dim=d).double()
-    with torch.no_grad():
-        lowfer.U.copy_(torch.eye(d))
-        lowfer.V.copy_(torch.eye(d))
-        distmult.entity.weight.copy_(lowfer.entity.weight)
-        distmult.relation.copy_(lowfer.relation)
-    triples = every_triple()
-    torch.testing.assert_close(lowfer.score(*triples), distmult.score(*triples), rtol=1e-12, atol=1e-14)
-
-
-def test_lowfer_with_fixed_factors_is_complex() -> None:
-    half = 3
-    d = 2 * half
-    scorer = LowFER(N, R, dim=d, rank=2, normalize=False).double().eval()
-    eye = torch.eye(d, dtype=torch.float64)
-    real, imaginary = eye[:half], eye[half:]
-    with torch.no_grad():
-        # rows are [real; imaginary]; column pairs of U and V pick the two products of each part of h * r
-        columns_u = [x for j in range(half) for x in (real[j], imaginary[j])]
-        columns_u += [x for j in range(half) for x in (real[j], imaginary[j])]
-        columns_v = [x for j in range(half) for x in (real[j], -imaginary[j])]
-        columns_v += [x for j in range(half) for x in (imaginary[j], real[j])]
-        scorer.U.copy_(torch.stack(columns_u, 1))
-        scorer.V.copy_(torch.stack(columns_v, 1))
-    head, relation, tail = every_triple()
-    entity = torch.complex(scorer.entity.weight[:, :half], scorer.entity.weight[:, half:])
-    weight = torch.complex(scorer.relation[:, :half], scorer.relation[:, half:])
-    expected = (entity[head] * weight[relation] * entity[tail].conj()).sum(1).real
-    torch.testing.assert_close(scorer.score(head, relation, tail), expected, rtol=1e-12, atol=1e-14)
-
-
-def test_lowfer_drops_in_three_places() -> None:
-    head = torch.arange(N)
-    relation = torch.zeros(N, dtype=torch.int64)
-    off = {"input_dropout": 0.0, "product_dropout": 0.0, "output_dropout": 0.0}
-    quiet = make("lowfer", **off).train()
-    assert torch.equal(quiet.query(head, relation)[0], quiet.query(head, relation)[0])
-    for name in off:
-        scorer = make("lowfer", **{**off, name: 0.5}).train()
-        torch.manual_seed(0)
-        assert not torch.equal(scorer.query(head, relation)[0], quiet.query(head, relation)[0])
-    last = make("lowfer", **{**off, "output_dropout": 0.5}).train().query(head, relation)[0]
-    assert 0 < (last == 0).double().mean() < 1
-
-
-def test_lowfer_batch_of_one_uses_running_statistics() -> None:
-    off = {"input_dropout": 0.0, "product_dropout": 0.0, "output_dropout": 0.0}
-    scorer = make("lowfer", **off)
-    one = torch.ones(1, dtype=torch.int64)
-    calm = scorer.query(one, one)[0]
-    mean = scorer.input_norm.running_mean.clone()
-    assert torch.equal(scorer.train().query(one, one)[0], calm)
-    assert torch.equal(scorer.input_norm.running_mean, mean)
-
-
-def test_lowfer_starts_as_published() -> None:
-    scorer = LowFER(2000, 10, dim=100, rank=5)
-    assert scorer.entity.weight.std().item() == pytest.approx(math.sqrt(2 / 2100), rel=0.02)
-    for factor in (scorer.U, scorer.V):
-        assert factor.shape == (100, 500)
-        assert -1 <= factor.min() < -0.99
-        assert 0.99 < factor.max() <= 1
-
-
-@pytest.mark.parametrize("scorer", [DistMult, LowFER])
+@pytest.mark.parametrize("name", SCORERS)
 @pytest.mark.parametrize("value", [2.5, "x", True, None])
-def test_sizes_are_whole_numbers(scorer: type[Scorer], value: Any) -> None:
-    for name in ("num_entities", "num_relations", "dim"):
-        sizes = {"num_entities": N, "num_relations": R, name: value}
-        with pytest.raises(ShapeError, match=rf"{name}: expected a whole number of at least 1, got {value!r}"):
-            scorer(**sizes)
-    if scorer is LowFER:
-        with pytest.raises(ShapeError, match="rank: expected a whole number"):
-            LowFER(N, R, dim=2, rank=value)
+def test_sizes_are_whole_numbers(name: str, value: Any) -> None:
+    for size in ("num_entities", "num_relations", "dim", "rank"):
+        if size in make(name).arguments:
+            sizes = {"num_entities": N, "num_relations": R, size: value}
+            with pytest.raises(ShapeError, match=rf"{size}: expected a whole number of at least 1, got {value!r}"):
+                SCORERS[name](**sizes)
 
 
+@pytest.mark.parametrize("name", SCORERS)
 @pytest.mark.parametrize("value", [-0.1, 1.0, 1.5, math.nan, "x", None])
-def test_dropout_is_a_share_below_one(value: Any) -> None:
-    message = rf"dropout: expected a share in \[0, 1\), got {value!r}"
-    with pytest.raises(ShapeError, match=f"^{message}"):
-        DistMult(N, R, dim=2, dropout=value)
-    for name in ("input_dropout", "product_dropout", "output_dropout"):
-        with pytest.raises(ShapeError, match=f"^{name.removesuffix('dropout')}{message}"):
-            LowFER(N, R, dim=2, rank=2, **{name: value})
+def test_dropout_is_a_share_below_one(name: str, value: Any) -> None:
+    for dropout in (argument for argument in make(name).arguments if argument.endswith("dropout")):
+        with pytest.raises(ShapeError, match=rf"^{dropout}: expected a share in \[0, 1\), got {value!r}"):
+            SCORERS[name](N, R, **{**SMALL[name], dropout: value})
+
+
+@pytest.mark.parametrize("name", ["distmult", "tucker", "lowfer"])
+def test_factors_are_rows(name: str) -> None:
+    scorer = make(name)
+    questions, answer = Questions(torch.tensor([2, 0]), torch.tensor([1, 4])), torch.tensor([5, 6])
+    left, relation, right = scorer.factors(questions, answer)
+    assert torch.equal(left, scorer.entity.weight[[2, 0]])
+    assert torch.equal(relation, scorer.get_parameter("relation")[[1, 4]])
+    assert torch.equal(right, scorer.entity.weight[[5, 6]])
+
+
+@pytest.mark.parametrize(("name", "expected"), [("complex", 3), ("rotate", 2)])
+def test_factors_of_complex_rows_are_moduli(name: str, expected: int) -> None:
+    scorer = make(name)
+    with torch.no_grad():
+        scorer.entity.weight[2] = 0
+    factors = scorer.factors(Questions(torch.tensor([2, 0]), torch.tensor([1, 4])), torch.tensor([5, 6]))
+    assert len(factors) == expected
+    assert all(factor.shape == (2, 5) for factor in factors)
+    weight = scorer.entity.weight.tolist()
+    moduli = [[abs(complex(weight[row][j], weight[row][5 + j])) for j in range(5)] for row in (5, 6)]
+    torch.testing.assert_close(factors[-1], torch.tensor(moduli, dtype=torch.float64))
+    sum(factor.pow(3).sum() for factor in factors).backward()
+    assert scorer.entity.weight.grad is not None
+    assert scorer.entity.weight.grad.isfinite().all()  # also where a modulus is zero
 
 
 @pytest.mark.parametrize("name", SCORERS)
