@@ -2,8 +2,23 @@
 
 from relgraph.ops.distinct import distinct
 from relgraph.ops.dropout import dropout
+from relgraph.ops.embedding_update import embedding_update
 from relgraph.ops.one_to_n_loss import one_to_n_loss
 from relgraph.ops.rank import RankCounts, rank, rank_scores
+from relgraph.ops.sampled_loss import sampled_loss
+from relgraph.ops.softmax_loss import softmax_loss
 from relgraph.ops.top_k import top_k, top_k_scores
 
-__all__ = ["RankCounts", "distinct", "dropout", "one_to_n_loss", "rank", "rank_scores", "top_k", "top_k_scores"]
+__all__ = [
+    "RankCounts",
+    "distinct",
+    "dropout",
+    "embedding_update",
+    "one_to_n_loss",
+    "rank",
+    "rank_scores",
+    "sampled_loss",
+    "softmax_loss",
+    "top_k",
+    "top_k_scores",
+]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Literal
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from relgraph.errors import ShapeError
-from relgraph.ops.tiles import Csr, RowBlock, Scores, check_csr, distinct_csr, spans
+from relgraph.ops.tiled_loss import Smoothing, Tile, blocks, require_smoothing, tiled_loss
+from relgraph.ops.tiles import Csr, Scores, check_csr, distinct_csr
 
 __all__ = ["one_to_n_loss"]
-
-_ROWS = 2048
-_TILE = 2**20  # scores held at once: 4 MB of float32, which stays in the cache between the passes over it
 
 
 def one_to_n_loss(
@@ -27,15 +24,21 @@ def one_to_n_loss(
     candidate_bias: Tensor | None = None,
     alpha: float = 1.0,
     label_smoothing: float = 0.0,
+    smoothing: Smoothing = "1/N",
+    reduction: Literal["mean", "batchmean"] = "mean",
 ) -> Tensor:
     r"""Binary cross-entropy of all ``B * N`` scores, computed tile by tile.
 
     With :math:`s_{ij} = \alpha\, q_i \cdot k_j + a_i + b_j`, labels :math:`y^0_{ij} = 1` at the positives, and
-    targets :math:`y = (1 - \epsilon) y^0 + 1/N` (the smoothing of ConvE, TuckER and LowFER, which adds :math:`1/N`,
-    not :math:`\epsilon/N`), or :math:`y = y^0` exactly where :math:`\epsilon = 0`:
+    targets :math:`y = (1 - \epsilon) y^0 + u`, it is
 
-    .. math:: \frac{1}{BN} \Big[\sum_{ij} \mathrm{softplus}(s_{ij}) - [\epsilon > 0] \frac{1}{N} \sum_{ij} s_{ij}
+    .. math:: \frac{1}{BN} \Big[\sum_{ij} \mathrm{softplus}(s_{ij}) - u \sum_{ij} s_{ij}
               - (1 - \epsilon) \sum_{ij: y^0_{ij} = 1} s_{ij}\Big]
+
+    where :math:`u` is :math:`1/N` (``smoothing="1/N"``: ConvE, TuckER and LowFER) or :math:`\epsilon/N`
+    (``smoothing="eps/N"``: the textbook), and zero if :math:`\epsilon = 0`. ``reduction="batchmean"`` divides by
+    :math:`B` only; with one positive in each row that is the 1-vs-All loss
+    :math:`\frac{1}{B} \sum_{ij} \mathrm{softplus}((1 - 2 y_{ij}) s_{ij})`.
 
     The gradients are taken in the same pass, so a training step costs three matrix products and neither the
     ``[B, N]`` scores nor a label matrix ever exist. Differentiable once.
@@ -49,84 +52,37 @@ def one_to_n_loss(
         candidate_bias: ``[N]`` or ``None``.
         alpha: Factor of the product.
         label_smoothing: :math:`\epsilon` in ``[0, 1)``.
+        smoothing: What smoothing adds to every target.
+        reduction: ``"mean"`` over all ``B * N`` scores, or ``"batchmean"``: the sum over the candidates, mean over
+            the queries.
 
     Returns:
-        The mean, a scalar in the dtype of ``query``; zero without a query or without a candidate.
+        A scalar in the dtype of ``query``; zero without a query or without a candidate.
 
     Raises:
-        ShapeError: If the shapes above do not hold, or ``label_smoothing`` is outside ``[0, 1)``.
+        ShapeError: If the shapes above do not hold, or an option is none of those above.
     """
-    if not 0.0 <= label_smoothing < 1.0:
-        raise ShapeError(f"label_smoothing: expected a number in [0, 1), got {label_smoothing}")
+    require_smoothing(label_smoothing, smoothing)
+    if reduction not in ("mean", "batchmean"):
+        raise ShapeError(f"reduction: expected 'mean' or 'batchmean', got {reduction!r}")
     scores = Scores(query, candidates, query_bias, candidate_bias, alpha)
     check_csr("positives", positives, scores.num_queries, scores.num_candidates)
-    ptr, index = distinct_csr(positives, scores.num_candidates)
-    with torch.autocast(query.device.type, enabled=False):
-        loss: Tensor = _OneToNLoss.apply(  # type: ignore[no-untyped-call]
-            query, candidates, query_bias, candidate_bias, ptr, index, alpha, label_smoothing, torch.is_grad_enabled()
-        )
-    return loss
+    positives = distinct_csr(positives, scores.num_candidates)
+    certain = 1 - label_smoothing
+    share = 0.0 if label_smoothing == 0 else 1.0 if smoothing == "1/N" else label_smoothing
+    uniform = share / max(scores.num_candidates, 1)
 
+    def tiles(scores: Scores, with_gradient: bool) -> Iterator[Tile]:
+        for block in blocks(scores, positives):
+            for columns, score, at in block:
+                value = F.softplus(score).sum() - uniform * score.sum() - certain * score[at].sum()
+                slope = None
+                if with_gradient:
+                    slope = score.sigmoid_()
+                    if uniform:
+                        slope -= uniform
+                    slope[at] -= certain
+                yield Tile(block.rows, columns, value, slope)
 
-class _OneToNLoss(torch.autograd.Function):
-    """The gradient of the sum is the sum of the tiles' gradients, so the forward pass can take it on its way."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        candidates: Tensor,
-        query_bias: Tensor | None,
-        candidate_bias: Tensor | None,
-        ptr: Tensor,
-        index: Tensor,
-        alpha: float,
-        label_smoothing: float,
-        with_gradient: bool,
-    ) -> Tensor:
-        scores = Scores(query, candidates, query_bias, candidate_bias, alpha)
-        wanted = with_gradient and any(ctx.needs_input_grad[:4])
-        total, gradients = _sum_and_gradients(scores, (ptr, index), label_smoothing, wanted)
-        scale = 1.0 / max(scores.num_queries * scores.num_candidates, 1)
-        ctx.scale = scale
-        ctx.save_for_backward(*gradients)
-        return (total * scale).to(query.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        factor = grad * ctx.scale
-        needed = ctx.needs_input_grad[:4]
-        gradients = [g * factor if need else None for g, need in zip(ctx.saved_tensors, needed, strict=True)]
-        return (*gradients, None, None, None, None, None)
-
-
-def _sum_and_gradients(
-    scores: Scores, positives: Csr, label_smoothing: float, with_gradient: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """The sum of the cross-entropies, float64, and its gradients by query, candidates and the two biases."""
-    query, candidates, alpha = scores.query, scores.candidates, scores.alpha
-    total = torch.zeros((), dtype=torch.float64, device=query.device)
-    by_query, by_candidate = (torch.zeros_like(x if with_gradient else x[:0]) for x in (query, candidates))
-    by_query_bias, by_candidate_bias = by_query.new_zeros(len(by_query)), by_query.new_zeros(len(by_candidate))
-    uniform = 1.0 / max(scores.num_candidates, 1) if label_smoothing > 0 else 0.0
-    for rows in spans(scores.num_queries, _ROWS):
-        width = max(_TILE // (rows.stop - rows.start), 1)
-        block = RowBlock(positives, rows, scores.num_candidates, width)
-        for number, columns in enumerate(spans(scores.num_candidates, width)):
-            score = scores.tile(rows, columns)  # [rows, columns]
-            at = block.positions(number, columns)
-            total += F.softplus(score).sum() - uniform * score.sum() - (1 - label_smoothing) * score[at].sum()
-            if not with_gradient:
-                continue
-            slope = score.sigmoid_()
-            if uniform:
-                slope -= uniform
-            slope[at] -= 1 - label_smoothing
-            by_query[rows].addmm_(slope, candidates[columns], alpha=alpha)
-            by_candidate[columns].addmm_(slope.T, query[rows], alpha=alpha)
-            if scores.query_bias is not None:
-                by_query_bias[rows] += slope.sum(1)
-            if scores.candidate_bias is not None:
-                by_candidate_bias[columns] += slope.sum(0)
-    return total, [by_query, by_candidate, by_query_bias, by_candidate_bias]
+    each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
+    return tiled_loss(scores, tiles, 1.0 / max(each, 1))

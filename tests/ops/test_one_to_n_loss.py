@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -13,35 +14,29 @@ from torch import Tensor
 
 from relgraph.errors import ShapeError
 from relgraph.ops import one_to_n_loss
+from tests.ops.dense import assert_same, csr, dense_scores
+from tests.ops.dense import make as factors
 
-MODULE = sys.modules["relgraph.ops.one_to_n_loss"]
+MODULE = sys.modules["relgraph.ops.tiled_loss"]
 
 
 def make(b: int, n: int, k: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[list[Tensor], Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    shapes = [(b, k), (n, k), (b,), (n,)]
-    tensors = [torch.randn(s, generator=generator, dtype=dtype, requires_grad=True) for s in shapes]
-    return tensors, torch.rand(b, n, generator=generator) < 0.3
+    labels = torch.rand(b, n, generator=torch.Generator().manual_seed(seed)) < 0.3
+    return factors(b, n, k, seed, dtype), labels
 
 
-def csr(labels: Tensor) -> tuple[Tensor, Tensor]:
-    ptr = torch.cat([torch.zeros(1, dtype=torch.int64), labels.sum(1).cumsum(0)])
-    return ptr, labels.nonzero()[:, 1].contiguous()
-
-
-def dense(tensors: list[Tensor], labels: Tensor, alpha: float, eps: float) -> Tensor:
-    query, candidates, a, b = tensors
-    score = alpha * query @ candidates.T + a[:, None] + b
+def dense(tensors: list[Tensor], labels: Tensor, alpha: float, eps: float, smoothing: str = "1/N") -> Tensor:
+    score = dense_scores(tensors, alpha)
     target = labels.to(score.dtype)
     if eps > 0:
-        target = (1 - eps) * target + 1 / score.shape[1]
+        target = (1 - eps) * target + (1 if smoothing == "1/N" else eps) / score.shape[1]
     return torch.nn.functional.binary_cross_entropy_with_logits(score, target)
 
 
-def tiled(tensors: list[Tensor], labels: Tensor, alpha: float = 1.0, eps: float = 0.0) -> Tensor:
+def tiled(tensors: list[Tensor], labels: Tensor, alpha: float = 1.0, eps: float = 0.0, **more: Any) -> Tensor:
     query, candidates, a, b = tensors
     return one_to_n_loss(
-        query, candidates, csr(labels), query_bias=a, candidate_bias=b, alpha=alpha, label_smoothing=eps
+        query, candidates, csr(labels), query_bias=a, candidate_bias=b, alpha=alpha, label_smoothing=eps, **more
     )
 
 
@@ -61,23 +56,29 @@ def test_hand_worked_numbers() -> None:
     k=st.integers(1, 5),
     alpha=st.sampled_from([1.0, -2.0, 0.3]),
     eps=st.sampled_from([0.0, 0.1, 0.9]),
+    smoothing=st.sampled_from(["1/N", "eps/N"]),
     tile=st.integers(1, 64),
     rows=st.integers(1, 8),
     seed=st.integers(0, 2**20),
 )
 def test_equals_the_dense_formula(
-    b: int, n: int, k: int, alpha: float, eps: float, tile: int, rows: int, seed: int
+    b: int, n: int, k: int, alpha: float, eps: float, smoothing: str, tile: int, rows: int, seed: int
 ) -> None:
     tensors, labels = make(b, n, k, seed)
-    expected = dense(tensors, labels, alpha, eps)
+    expected = dense(tensors, labels, alpha, eps, smoothing)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MODULE, "_TILE", tile)
         patch.setattr(MODULE, "_ROWS", rows)
-        got = tiled(tensors, labels, alpha, eps)
-    torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-12)
-    both = zip(torch.autograd.grad(got, tensors), torch.autograd.grad(expected, tensors), strict=True)
-    for mine, theirs in both:
-        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+        got = tiled(tensors, labels, alpha, eps, smoothing=smoothing)
+    assert_same(got, expected, tensors)
+
+
+def test_one_positive_and_the_mean_over_the_batch_is_1_vs_all() -> None:
+    tensors = make(4, 9, 3)[0]
+    labels = torch.eye(9, dtype=torch.bool)[[3, 0, 3, 8]]
+    score = dense_scores(tensors, 1.0)
+    expected = torch.nn.functional.softplus((1 - 2 * labels.double()) * score).sum(1).mean()
+    assert_same(tiled(tensors, labels, reduction="batchmean"), expected, tensors)
 
 
 @pytest.mark.parametrize("eps", [0.0, 0.2])
@@ -147,3 +148,7 @@ def test_bad_input() -> None:
         one_to_n_loss(q, c, (torch.tensor([0, 1, 1]), torch.tensor([4.0])))
     with pytest.raises(ShapeError, match="label_smoothing"):
         one_to_n_loss(q, c, good, label_smoothing=1.0)
+    with pytest.raises(ShapeError, match="smoothing: expected '1/N' or 'eps/N', got 'N'"):
+        one_to_n_loss(q, c, good, smoothing="N")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="reduction: expected 'mean' or 'batchmean'"):
+        one_to_n_loss(q, c, good, reduction="sum")  # type: ignore[arg-type]
