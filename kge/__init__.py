@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from relgraph.kge.entity_index import export_index as export_index
     from relgraph.kge.entity_index import load_index as load_index
     from relgraph.kge.evaluation import evaluate as evaluate
+    from relgraph.kge.losses import BCE as BCE
+    from relgraph.kge.losses import CE as CE
+    from relgraph.kge.losses import Sampled as Sampled
     from relgraph.kge.metrics import Metrics as Metrics
     from relgraph.kge.prediction import Prediction as Prediction
     from relgraph.kge.prediction import predict as predict
     from relgraph.kge.protocol import Protocol as Protocol
     from relgraph.kge.pykeen import from_pykeen_model as from_pykeen_model
     from relgraph.kge.pykeen import to_pykeen_model as to_pykeen_model
+    from relgraph.kge.regularizers import N3 as N3
     from relgraph.kge.scorers import NFE1 as NFE1
     from relgraph.kge.scorers import NFE2 as NFE2
     from relgraph.kge.scorers import NFE3 as NFE3
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from relgraph.kge.training import fit as fit
 
 _HOMES = {
+    "BCE": "relgraph.kge.losses",
+    "CE": "relgraph.kge.losses",
     "Calibrator": "relgraph.kge.classification",
     "ComplEx": "relgraph.kge.scorers",
     "DistMult": "relgraph.kge.scorers",
@@ -52,6 +58,7 @@ _HOMES = {
     "HyperFormer": "relgraph.kge.scorers",
     "LowFER": "relgraph.kge.scorers",
     "Metrics": "relgraph.kge.metrics",
+    "N3": "relgraph.kge.regularizers",
     "NFE1": "relgraph.kge.scorers",
     "NFE2": "relgraph.kge.scorers",
     "NFE3": "relgraph.kge.scorers",
@@ -61,6 +68,7 @@ _HOMES = {
     "Protocol": "relgraph.kge.protocol",
     "RotatE": "relgraph.kge.scorers",
     "SCORERS": "relgraph.kge.scorers",
+    "Sampled": "relgraph.kge.losses",
     "ScoreBlocks": "relgraph.kge.blocks",
     "Scorer": "relgraph.kge.scorers",
     "StarE": "relgraph.kge.scorers",

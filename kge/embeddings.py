@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from relgraph.errors import ShapeError
+from relgraph.errors import ProtocolError, ShapeError
 
-__all__ = ["Embeddings", "as_embeddings", "require_positive"]
+__all__ = ["Embeddings", "as_embeddings", "has_sparse_tables", "require_positive"]
 
 
 class Embeddings(nn.Module):
@@ -28,6 +29,8 @@ class Embeddings(nn.Module):
         trainable: Whether the rows are trained; a projection always is.
         width: Length ``d`` of the rows, ``dim`` by default; taken from ``weight`` where that is given.
         seed: Seed of the rows and of the projection.
+        sparse: Whether a training step gives gradients to the looked-up rows only, and an optimizer for such gradients
+            steps those; for large tables, trained by sampled negatives.
 
     Raises:
         ShapeError: If a size is no whole number of at least 1, or ``weight`` is no ``[N, d]`` of finite numbers.
@@ -42,14 +45,15 @@ class Embeddings(nn.Module):
         trainable: bool = True,
         width: int | None = None,
         seed: int = 0,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         if weight is not None:
             width = _checked_weight(weight, num)
         width = dim if width is None else width
         require_positive(num=num, dim=dim, width=width)
-        self.num, self.dim = num, dim
-        self.arguments: dict[str, Any] = {"dim": dim, "width": width, "trainable": trainable}
+        self.num, self.dim, self.sparse = num, dim, sparse
+        self.arguments: dict[str, Any] = {"dim": dim, "width": width, "trainable": trainable, "sparse": sparse}
         generator = torch.Generator().manual_seed(seed)
         if weight is None:
             weight = nn.init.xavier_normal_(torch.empty(num, width), generator=generator)
@@ -61,11 +65,20 @@ class Embeddings(nn.Module):
 
     def forward(self, index: Tensor) -> Tensor:
         """The vectors ``index`` (int64 ``[...]``), ``[..., dim]``."""
-        rows = self.weight[index]
+        rows = F.embedding(index, self.weight, sparse=True) if self.sparse else self.weight[index]
         return rows if self.projection is None else rows @ self.projection
 
     def table(self) -> Tensor:
-        """All vectors, ``[N, dim]``."""
+        """All vectors, ``[N, dim]``.
+
+        Raises:
+            ProtocolError: If gradients of a sparse table are wanted.
+        """
+        if self.sparse and self.weight.requires_grad and torch.is_grad_enabled():
+            raise ProtocolError(
+                "a sparse table has gradients of looked-up rows only, not of the whole; train with loss='sampled' and "
+                "a scorer that has candidates_at, or use torch.no_grad()"
+            )
         return self.weight if self.projection is None else self.weight @ self.projection
 
     def extra_repr(self) -> str:
@@ -101,6 +114,11 @@ def as_embeddings(
             f"Embeddings({num}, {dim}, weight=...) projects rows of another length"
         )
     return table
+
+
+def has_sparse_tables(module: nn.Module) -> bool:
+    """Whether some tables of a scorer have gradients of looked-up rows only."""
+    return any(isinstance(part, Embeddings) and part.sparse and part.weight.requires_grad for part in module.modules())
 
 
 def require_positive(**sizes: int) -> None:

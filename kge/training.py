@@ -1,72 +1,39 @@
-"""1-N training of scorers over the distinct questions of a train set."""
+"""Training of scorers on the questions of a train set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ExponentialLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from relgraph.data.statements import Statements
 from relgraph.errors import ProtocolError
+from relgraph.kge.batches import Batch, Batches
+from relgraph.kge.embeddings import has_sparse_tables
 from relgraph.kge.evaluation import Evaluation
 from relgraph.kge.known import require_shared_vocabulary
-from relgraph.kge.questions import Position, Questions, ask, group_answers, question_keys
+from relgraph.kge.losses import BCE, Loss, Sampled, as_loss, described
+from relgraph.kge.questions import Position
+from relgraph.kge.regularizers import Regularizer
 from relgraph.kge.scorers.base import Scorer
-from relgraph.ops import one_to_n_loss
-from relgraph.ops.tiles import Csr, csr_select
 from relgraph.training import History
 from relgraph.training import fit as run
 from relgraph.training.engine import require_seed
+from relgraph.training.optimizers import optimizer_maker
+from relgraph.training.schedules import Schedule, scheduler_maker
 
 __all__ = ["Batch", "LinkPredictionJob", "fit"]
 
-
-class Batch(NamedTuple):
-    """Distinct questions and all their answers."""
-
-    questions: Questions
-    answers: Csr
-
-    @classmethod
-    def of(cls, statements: Statements, positions: Sequence[Position], with_qualifiers: bool) -> Batch:
-        """The questions of every statement at some positions, each distinct one once.
-
-        Args:
-            statements: What is known.
-            positions: What is asked for.
-            with_qualifiers: Whether qualifiers belong to a question; without them only main triples are left.
-        """
-        if not with_qualifiers:
-            statements = replace(statements, qualifiers=None)
-        asked = [ask(statements, position) for position in positions]
-        questions = Questions.cat([part[0] for part in asked])
-        key = question_keys(questions, with_qualifiers=with_qualifiers)
-        num_keys = int(key.max()) + 1
-        first = key.new_full((num_keys,), len(key)).scatter_reduce_(0, key, torch.arange(len(key)), "amin")
-        return cls(questions.select(first), group_answers(key, torch.cat([part[1] for part in asked]), num_keys))
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    def select(self, index: Tensor) -> Batch:
-        """Some of the questions, in the order of ``index``."""
-        return Batch(self.questions.select(index), csr_select(self.answers, index))
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        ptr, index = self.answers
-        return Batch(self.questions.to(device), (ptr.to(device), index.to(device)))
+_DEFAULT_LOSS = BCE(0.1)
 
 
 class LinkPredictionJob:
-    """What :func:`fit` hands to :func:`relgraph.training.fit`: batches of questions, the 1-N loss, filtered MRR."""
+    """What :func:`fit` hands to :func:`relgraph.training.fit`: batches of questions, the loss, filtered MRR."""
 
     def __init__(
         self,
@@ -76,7 +43,8 @@ class LinkPredictionJob:
         valid: Statements | None = None,
         valid_size: int | None = None,
         batch_size: int = 512,
-        label_smoothing: float = 0.1,
+        loss: Loss = _DEFAULT_LOSS,
+        regularizer: Regularizer | None = None,
         positions: Sequence[Position] = ("head", "tail"),
         seed: int = 0,
     ) -> None:
@@ -89,42 +57,29 @@ class LinkPredictionJob:
         self.model: nn.Module = scorer
         self.scorer = scorer
         scorer.require_positions(positions)
+        if has_sparse_tables(scorer):
+            _require_row_access(scorer, loss)
         scorer.learn_from(train)
-        self.questions = Batch.of(train, positions, scorer.reads_qualifiers)
-        self.batch_size = batch_size
-        self.label_smoothing = label_smoothing
-        self.seed = seed
+        self.rows = Batches(
+            train, positions, loss, batch_size=batch_size, with_qualifiers=scorer.reads_qualifiers, seed=seed
+        )
+        self.objective = loss
+        self.regularizer = regularizer
         self.evaluation = None if valid is None else _validation(train, valid, valid_size, seed)
 
     def num_batches(self) -> int:
         """Batches per epoch; the last one may be smaller."""
-        return -(-len(self.questions) // self.batch_size)
+        return len(self.rows)
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The questions in an order that depends on the seed and the epoch only, from batch ``start`` on."""
-        shuffle = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        order = torch.randperm(len(self.questions), generator=torch.Generator().manual_seed(shuffle))
-        for number in range(start, self.num_batches()):
-            yield self.questions.select(order[number * self.batch_size : (number + 1) * self.batch_size])
+        """The batches of an epoch, which depend on the seed and the epoch only, from batch ``start`` on."""
+        return self.rows.epoch(epoch, start)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The mean binary cross-entropy of all candidates for each question, summed over the scorer's terms."""
-        candidates, candidate_bias = self.scorer.candidates()
-        batch = batch.to(candidates.device)
-        total = candidates.new_zeros(())
-        for term in self.scorer.training_terms(batch.questions, batch.answers):
-            bias = term.query_bias
-            loss = one_to_n_loss(
-                term.query.to(candidates.dtype),
-                candidates,
-                term.answers,
-                query_bias=None if bias is None else bias.to(candidates.dtype),
-                candidate_bias=candidate_bias,
-                alpha=self.scorer.alpha,
-                label_smoothing=self.label_smoothing,
-            )
-            total = total + term.weight * loss
-        return total
+        """The loss of a batch, with the penalty of the regularizer."""
+        batch = batch.to(next(self.scorer.parameters()).device)
+        loss = self.objective(self.scorer, batch)
+        return loss if self.regularizer is None else loss + self.regularizer(self.scorer, batch)
 
     def validate(self) -> dict[str, float]:
         """Filtered realistic metrics on the validation statements; ``{}`` without any."""
@@ -141,12 +96,17 @@ def fit(
     valid: Statements | None = None,
     epochs: int = 100,
     batch_size: int = 512,
+    loss: Literal["bce", "1-vs-all", "ce", "sampled"] | Loss = "bce",
+    label_smoothing: float | None = None,
+    regularizer: Regularizer | None = None,
+    optimizer: Literal["adam", "adamw", "adagrad", "sgd"] | Callable[[Iterable[nn.Parameter]], Optimizer] = "adam",
     lr: float = 1e-3,
+    weight_decay: float | None = None,
+    schedule: Schedule | Callable[[Optimizer], LRScheduler] | None = None,
     decay: float = 1.0,
-    label_smoothing: float = 0.1,
-    loss: Literal["bce"] = "bce",
+    warmup: int = 0,
+    clip_norm: float | None = None,
     positions: Sequence[Position] = ("head", "tail"),
-    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] | None = None,
     valid_size: int | None = None,
     validate_every: int = 5,
     patience: int | None = None,
@@ -154,13 +114,12 @@ def fit(
     checkpoint_every: int | None = None,
     resume: bool = True,
     max_seconds: float | None = None,
-    clip_norm: float | None = None,
     seed: int = 0,
     accelerator: str = "auto",
     precision: Any = "32-true",
     progress: bool = True,
 ) -> History:
-    """Train a scorer 1-N: each distinct ``(head, relation)``, inverses among them, against every entity.
+    """Train a scorer on questions: each ``(head, relation)``, inverses among them, against the entities.
 
     Qualifiers belong to a question if the scorer reads them, else they are ignored. A repeated fact counts once.
     Training is deterministic in ``seed`` on one device, and one that was killed goes on from ``checkpoint`` to the same
@@ -172,14 +131,23 @@ def fit(
         valid: What decides which epoch's parameters are kept, by filtered MRR (known: train and valid). Without it
             the last ones are.
         epochs: Passes over the questions.
-        batch_size: Questions in a batch.
-        lr: Learning rate of Adam.
-        decay: Factor of the learning rate after every epoch.
-        label_smoothing: See :func:`relgraph.ops.one_to_n_loss`.
-        loss: ``"bce"``, binary cross-entropy on all candidates, is the only one so far.
+        batch_size: Rows of a batch: distinct questions, or pairs of a question and an answer, as the loss has it.
+        loss: ``"bce"``, binary cross-entropy of each distinct question on all entities; ``"1-vs-all"``, the same with
+            one answer a row and summed over the entities; ``"ce"``, softmax cross-entropy with one answer a row;
+            ``"sampled"``, one answer against 256 sampled entities. All their choices are in
+            :class:`relgraph.kge.BCE`, :class:`relgraph.kge.CE` and :class:`relgraph.kge.Sampled`.
+        label_smoothing: Of a loss given by name; 0.1 for ``"bce"`` by default, else 0.
+        regularizer: A penalty on the rows in use, such as :class:`relgraph.kge.N3`.
+        optimizer: A name, or what makes one of parameters; ``lr`` and ``weight_decay`` are then not used. ``"adam"``
+            and ``"adagrad"`` step only touched rows of sparse tables.
+        lr: Learning rate.
+        weight_decay: That of the optimizer; its own default if ``None``.
+        schedule: See :func:`relgraph.training.schedules.scheduler_maker`, or what makes a scheduler of an optimizer.
+        decay: Factor of the learning rate: after every epoch, or as ``schedule`` says.
+        warmup: Epochs in which the learning rate rises linearly.
+        clip_norm: Largest norm of the gradient.
         positions: What is asked for in training: ``"head"``, ``"tail"`` and, of scorers that read qualifiers,
             ``"qualifier"``.
-        optimizer: Makes another optimizer than Adam; ``lr`` is then not used.
         valid_size: Validate on that many statements, drawn once by ``seed``; all by default.
         validate_every: Epochs between validations.
         patience: Stop after that many validations without a better MRR.
@@ -187,8 +155,7 @@ def fit(
         checkpoint_every: Write one also after that many batches of an epoch.
         resume: Whether to go on from the checkpoint in that folder.
         max_seconds: Wall-clock budget; training stops after the batch that exceeds it.
-        clip_norm: Largest norm of the gradient.
-        seed: Of the order of batches, dropout and the drawn validation statements.
+        seed: Of the order of batches, sampling, dropout and the drawn validation statements.
         accelerator: As in lightning.fabric.
         precision: As in lightning.fabric.
         progress: Whether to report on stderr.
@@ -201,26 +168,32 @@ def fit(
         BackendError: If the accelerator or the precision is unknown, or not available here.
         SchemaError: If the scorer or ``valid`` has another vocabulary than ``train``.
     """
-    if loss != "bce":
-        raise ProtocolError(f"loss: expected 'bce', got {loss!r}")
-    if not 0 < decay <= 1:
-        raise ProtocolError(f"decay: expected a factor in (0, 1], got {decay}")
+    objective = as_loss(loss, label_smoothing)
     job = LinkPredictionJob(
         scorer,
         train,
         valid=valid,
         valid_size=valid_size,
         batch_size=batch_size,
-        label_smoothing=label_smoothing,
+        loss=objective,
+        regularizer=regularizer,
         positions=positions,
         seed=seed,
     )
+    make_optimizer = optimizer
+    if isinstance(make_optimizer, str):
+        sparse = has_sparse_tables(scorer)
+        make_optimizer = optimizer_maker(make_optimizer, lr=lr, weight_decay=weight_decay, sparse=sparse)
+    make_scheduler = schedule
+    if make_scheduler is None or isinstance(make_scheduler, str):
+        mode: Literal["max", "min"] = "min" if valid is None else "max"
+        make_scheduler = scheduler_maker(make_scheduler, epochs=epochs, decay=decay, warmup=warmup, mode=mode)
     return run(
         job,
         epochs=epochs,
         lr=lr,
-        optimizer=optimizer,
-        scheduler=None if decay == 1 else lambda made: ExponentialLR(made, decay),
+        optimizer=make_optimizer,
+        scheduler=make_scheduler,
         monitor=None if valid is None else "mrr",
         patience=patience,
         validate_every=validate_every,
@@ -237,14 +210,27 @@ def fit(
             "num_valid": 0 if valid is None else len(valid),
             "valid_size": valid_size,
             "batch_size": batch_size,
-            "label_smoothing": label_smoothing,
-            "loss": loss,
+            "loss": described(objective),
+            "regularizer": None if regularizer is None else regularizer.settings(),
             "positions": list(positions),
         },
         accelerator=accelerator,
         precision=precision,
         progress=progress,
     )
+
+
+def _require_row_access(scorer: Scorer, loss: Loss) -> None:
+    if not isinstance(loss, Sampled):
+        raise ProtocolError(
+            f"loss: sparse tables are trained by sampled negatives, which look at few rows, got {type(loss).__name__}; "
+            "pass loss='sampled'"
+        )
+    if type(scorer).candidates_at is Scorer.candidates_at:
+        raise ProtocolError(
+            f"{type(scorer).__name__} has no candidates_at of its own, so every step would use its whole table; "
+            "use a table that is not sparse"
+        )
 
 
 def _validation(train: Statements, valid: Statements, size: int | None, seed: int) -> Evaluation:

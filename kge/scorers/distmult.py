@@ -61,3 +61,7 @@ class DistMult(Scorer):
     def candidates(self) -> tuple[Tensor, Tensor | None]:
         """The entity rows, ``[N, dim]``, without a bias."""
         return self.entity.table(), None
+
+    def candidates_at(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Some entity rows, ``[n, dim]``, without a bias."""
+        return self.entity(index), None

@@ -116,6 +116,10 @@ class LowFER(Scorer):
         """The entity rows, ``[N, dim]``, without a bias."""
         return self.entity.table(), None
 
+    def candidates_at(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Some entity rows, ``[n, dim]``, without a bias."""
+        return self.entity(index), None
+
     def train(self, mode: bool = True) -> LowFER:
         """Switch to training or evaluation; the table of :math:`R V` is dropped."""
         self._table = None

@@ -31,7 +31,7 @@ def softmax_loss(
     .. math:: \frac{1}{B} \sum_i \Big[\log \sum_j e^{s_{ij}} - \frac{1 - \epsilon}{m_i} \sum_{j \in P_i} s_{ij}
               - \frac{\epsilon}{N} \sum_j s_{ij}\Big]
 
-    One positive per row is the usual loss of one statement (the multiclass log-loss of Lacroix et al. 2018, Eq. 4);
+    One positive per row is the usual loss of one statement (the multiclass log-loss of Lacroix et al. 2018);
     several share the target evenly. A smoothing that gives ``1 - eps`` to the positive and ``eps / (N - 1)`` to each
     of the others is that with ``label_smoothing = eps * N / (N - 1)``.
 

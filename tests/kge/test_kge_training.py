@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from relgraph.data.folder import read_folder, write_folder
 from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import AdapterError, ProtocolError, SchemaError
-from relgraph.kge import SCORERS, DistMult, LowFER, evaluate, fit, load_scorer, predict, save_scorer
+from relgraph.kge import BCE, SCORERS, DistMult, LowFER, evaluate, fit, load_scorer, predict, save_scorer
 from relgraph.kge.training import Batch, LinkPredictionJob
 
 N = 12
@@ -65,7 +65,7 @@ def test_batches_hold_every_question_once_with_all_answers(
     batches = list(job.batches(epoch))
     assert len(batches) == job.num_batches()
     found: dict[tuple[int, int], set[int]] = {}
-    for questions, (ptr, index) in batches:
+    for questions, (ptr, index), *_ in batches:
         assert len(questions) <= batch_size
         for i, key in enumerate(zip(questions.entity.tolist(), questions.relation.tolist(), strict=True)):
             answers = index[ptr[i] : ptr[i + 1]].tolist()
@@ -90,7 +90,7 @@ def test_batch_order_depends_on_seed_and_epoch() -> None:
 def test_loss_is_the_dense_cross_entropy() -> None:
     train = ring()
     scorer = DistMult(N, 2, dim=8)
-    job = LinkPredictionJob(scorer, train, batch_size=1000, label_smoothing=0.1)
+    job = LinkPredictionJob(scorer, train, batch_size=1000, loss=BCE(0.1))
     batch = next(iter(job.batches(0)))
     score = scorer.encode(batch.questions)[0] @ scorer.entity.weight.T
     target, asked = torch.zeros_like(score), batch.questions
@@ -189,8 +189,8 @@ def test_fit_refuses_what_cannot_be_trained() -> None:
         fit(scorer, train, valid=ring(size=N + 1))
     with pytest.raises(ProtocolError, match="expected statements to rank, got none"):
         fit(scorer, train, valid=nothing)
-    with pytest.raises(ProtocolError, match="loss: expected 'bce'"):
-        fit(scorer, train, loss="ce")  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match="loss: expected 'bce', '1-vs-all', 'ce', 'sampled', or"):
+        fit(scorer, train, loss="margin")  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match="decay: expected"):
         fit(scorer, train, decay=1.5)
     with pytest.raises(ProtocolError, match="batch_size: expected"):

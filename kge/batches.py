@@ -1,0 +1,166 @@
+"""The questions of a train set, numbered once, and the batches that an epoch makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relgraph.data.statements import Statements
+from relgraph.errors import ProtocolError
+from relgraph.kge.losses import Loss, Sampled
+from relgraph.kge.questions import Position, Questions, ask, group_answers, question_keys
+from relgraph.ops.tiles import Csr, csr_rows, csr_select
+
+__all__ = ["Batch", "Batches"]
+
+
+class Batch(NamedTuple):
+    """Questions and the answers that are positives, with what sampling draws for them."""
+
+    questions: Questions
+    answers: Csr
+    negatives: Tensor | None = None  # int64 [M], the same for all questions, or [B, M]
+    known: Csr | None = None  # all answers of each question, sorted
+
+    @classmethod
+    def of(cls, statements: Statements, positions: Sequence[Position], with_qualifiers: bool) -> Batch:
+        """The questions of every statement at some positions, each distinct one once, with all its answers.
+
+        Args:
+            statements: What is known.
+            positions: What is asked for.
+            with_qualifiers: Whether qualifiers belong to a question; without them only main triples are left.
+        """
+        if not with_qualifiers:
+            statements = replace(statements, qualifiers=None)
+        asked = [ask(statements, position) for position in positions]
+        questions = Questions.cat([part[0] for part in asked])
+        key = question_keys(questions, with_qualifiers=with_qualifiers)
+        num_keys = int(key.max()) + 1
+        first = key.new_full((num_keys,), len(key)).scatter_reduce_(0, key, torch.arange(len(key)), "amin")
+        return cls(questions.select(first), group_answers(key, torch.cat([part[1] for part in asked]), num_keys))
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def select(self, index: Tensor) -> Batch:
+        """Some of the questions, in the order of ``index``."""
+        return Batch(self.questions.select(index), csr_select(self.answers, index))
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        negatives = None if self.negatives is None else self.negatives.to(device)
+        known = None if self.known is None else (self.known[0].to(device), self.known[1].to(device))
+        ptr, index = self.answers
+        return Batch(self.questions.to(device), (ptr.to(device), index.to(device)), negatives, known)
+
+
+class Batches:
+    """The batches of a training: distinct questions, or pairs of a question and an answer, as the loss wants them.
+
+    Args:
+        train: What is learnt; a repeated fact counts once.
+        positions: What is asked for.
+        loss: What is trained by.
+        batch_size: Questions or pairs in a batch.
+        with_qualifiers: Whether qualifiers belong to a question.
+        seed: Of the order and of what sampling draws.
+    """
+
+    def __init__(
+        self,
+        train: Statements,
+        positions: Sequence[Position],
+        loss: Loss,
+        *,
+        batch_size: int,
+        with_qualifiers: bool,
+        seed: int,
+    ) -> None:
+        self.distinct = Batch.of(train, positions, with_qualifiers)
+        self._loss, self._batch_size, self._seed = loss, batch_size, seed
+        self._row = csr_rows(self.distinct.answers[0])  # the question of each pair
+        self._num_drawn = train.num_entities if "qualifier" in positions else train.vocabulary.num_main_entities
+        self._num_rows = len(self.distinct) if loss.answers == "all" else len(self._row)
+        self._sides: tuple[Tensor, Tensor, Tensor] | None = None
+        if isinstance(loss, Sampled) and loss.corruption == "bernoulli":
+            self._sides = _two_sides(train, positions, with_qualifiers, self.distinct)
+            self._num_rows = len(self._sides[0])
+
+    def __len__(self) -> int:
+        return -(-self._num_rows // self._batch_size)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from batch ``start`` on; they depend on seed, epoch and place only."""
+        order = torch.randperm(self._num_rows, generator=self._generator(epoch))
+        if self._sides is not None:
+            head, tail, share = self._sides
+            ask_head = torch.rand(len(share), generator=self._generator(epoch, 1)) < share
+            order = torch.where(ask_head, head, tail)[order]
+        for number in range(start, len(self)):
+            rows = order[number * self._batch_size : (number + 1) * self._batch_size]
+            yield self._batch(rows, epoch, number)
+
+    def _batch(self, rows: Tensor, epoch: int, number: int) -> Batch:
+        if self._loss.answers == "all":
+            return self.distinct.select(rows)
+        place = self._row[rows]
+        questions = self.distinct.questions.select(place)
+        answers = (torch.arange(len(rows) + 1), self.distinct.answers[1][rows])
+        if not isinstance(self._loss, Sampled):
+            return Batch(questions, answers)
+        shape = (self._loss.negatives,) if self._loss.shared else (len(rows), self._loss.negatives)
+        negatives = torch.randint(self._num_drawn, shape, generator=self._generator(epoch, number + 2))
+        known = csr_select(self.distinct.answers, place) if self._loss.mask_known else None
+        return Batch(questions, answers, negatives, known)
+
+    def _generator(self, *place: int) -> torch.Generator:
+        # a last 0 would make no difference to the sequence
+        number = np.random.SeedSequence([self._seed, *place]).generate_state(1, np.uint64)[0] >> np.uint64(1)
+        return torch.Generator().manual_seed(int(number))
+
+
+def _two_sides(
+    train: Statements, positions: Sequence[Position], with_qualifiers: bool, distinct: Batch
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each distinct statement its pair that asks for the head, the one for the tail, and how often the head."""
+    if set(positions) != {"head", "tail"}:
+        raise ProtocolError(f"corruption='bernoulli' asks for heads or tails; expected both positions, got {positions}")
+    if not with_qualifiers:
+        train = replace(train, qualifiers=None)
+    pairs = {}
+    for position in ("head", "tail"):
+        questions, answer, _ = ask(train, position)
+        every = Questions.cat([distinct.questions, questions])
+        key = question_keys(every, with_qualifiers=with_qualifiers)
+        number = torch.empty_like(key).scatter_(0, key[: len(distinct)], torch.arange(len(distinct)))
+        pairs[position] = _pair_numbers(distinct.answers, number[key[len(distinct) :]], answer)
+    # the tail pair names a statement: head, relation and qualifiers, and the tail
+    tail, first = _firsts(pairs["tail"])
+    relation = train.relation[first]
+    count = torch.bincount(relation, minlength=train.num_relations).double()
+    heads, tails = (
+        torch.bincount(torch.unique(torch.stack([relation, side[first]]), dim=1)[0], minlength=train.num_relations)
+        for side in (train.head, train.tail)
+    )
+    per_head, per_tail = count / heads.clamp(min=1), count / tails.clamp(min=1)  # tph, hpt
+    share = (per_head / (per_head + per_tail).clamp(min=1))[relation]
+    return pairs["head"][first], tail, share
+
+
+def _pair_numbers(answers: Csr, question: Tensor, answer: Tensor) -> Tensor:
+    """Where the pairs of a question and an answer stand in a CSR of distinct, sorted answers."""
+    size = int(answers[1].max()) + 1
+    return torch.searchsorted(csr_rows(answers[0]) * size + answers[1], question * size + answer)
+
+
+def _firsts(number: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct values, and the first place of each."""
+    distinct, inverse = torch.unique(number, return_inverse=True)
+    first = number.new_full((len(distinct),), len(number))
+    return distinct, first.scatter_reduce_(0, inverse, torch.arange(len(number)), "amin")
