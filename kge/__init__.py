@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from relgraph.kge.storage import save_scorer as save_scorer
     from relgraph.kge.top_statements import top_k_statements as top_k_statements
     from relgraph.kge.training import fit as fit
+    from relgraph.kge.warm_start import extend as extend
 
 _HOMES = {
     "BCE": "relgraph.kge.losses",
@@ -78,6 +79,7 @@ _HOMES = {
     "classify": "relgraph.kge.classification",
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
+    "extend": "relgraph.kge.warm_start",
     "fit": "relgraph.kge.training",
     "from_pykeen_model": "relgraph.kge.pykeen",
     "load_index": "relgraph.kge.entity_index",

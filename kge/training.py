@@ -184,6 +184,8 @@ def fit(
     if isinstance(make_optimizer, str):
         sparse = has_sparse_tables(scorer)
         make_optimizer = optimizer_maker(make_optimizer, lr=lr, weight_decay=weight_decay, sparse=sparse)
+    if scorer.has_frozen_rows:
+        make_optimizer = _without_decay(make_optimizer)
     make_scheduler = schedule
     if make_scheduler is None or isinstance(make_scheduler, str):
         mode: Literal["max", "min"] = "min" if valid is None else "max"
@@ -218,6 +220,20 @@ def fit(
         precision=precision,
         progress=progress,
     )
+
+
+def _without_decay(make: Callable[[Iterable[nn.Parameter]], Optimizer]) -> Callable[..., Optimizer]:
+    """The same, refusing what would move rows that have no gradient."""
+
+    def checked(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        made = make(parameters)
+        if any(group.get("weight_decay") for group in made.param_groups):
+            raise ProtocolError(
+                f"weight_decay: {type(made).__name__} would shrink the frozen rows of this scorer; expected 0"
+            )
+        return made
+
+    return checked
 
 
 def _require_row_access(scorer: Scorer, loss: Loss) -> None:

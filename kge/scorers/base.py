@@ -12,6 +12,7 @@ from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError, ShapeError
 from relgraph.kge.embeddings import Embeddings, require_positive
 from relgraph.kge.questions import MISSING, POSITIONS, Position, Questions
+from relgraph.kge.row_kinds import RowKind, row_kinds
 from relgraph.ops.tiles import Csr
 
 __all__ = ["Scorer", "Term", "require_share"]
@@ -50,6 +51,8 @@ class Scorer(nn.Module):
     alpha: ClassVar[float] = 1.0
     reads_qualifiers: ClassVar[bool] = False
     """Whether qualifiers change the score; a scorer that does not read them cannot be asked for their values."""
+    has_frozen_rows: bool = False
+    """Whether :func:`relgraph.kge.extend` has frozen a part of it."""
 
     def __init__(self, num_entities: int, num_relations: int, **arguments: Any) -> None:
         super().__init__()
@@ -112,6 +115,20 @@ class Scorer(nn.Module):
         entity, relation = self.entity, getattr(self, "relation", None)
         left, right = entity(questions.entity), entity(answer)
         return (left, right) if relation is None else (left, relation[questions.relation], right)
+
+    def resized(self, num_entities: int, num_relations: int) -> Scorer:
+        """A new scorer, built alike for other numbers of entities and relations."""
+        arguments: dict[str, Any] = {**self.arguments, "num_entities": num_entities, "num_relations": num_relations}
+        return type(self)(**arguments)
+
+    def row_kinds(self) -> dict[str, RowKind]:
+        """Which of its parameters and buffers have rows of entities or relations, by their names in ``state_dict``.
+
+        Found by building small ones with other numbers and looking which tables grow. Rows that do not grow are taken
+        to stand at the end of their table; a scorer where that is wrong says here what is right, and in
+        :meth:`resized` how another one is built.
+        """
+        return row_kinds(self)
 
     def learn_from(self, train: Statements) -> None:
         """Told by :func:`relgraph.kge.fit` what it is trained on; for scorers that look facts up.

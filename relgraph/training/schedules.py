@@ -21,7 +21,7 @@ __all__ = ["Schedule", "scheduler_maker"]
 
 Schedule = Literal["exponential", "cosine", "plateau"]
 
-_PLATEAU_PATIENCE = 2
+_PLATEAU_PATIENCE = 1  # the second one in a row lowers the rate
 
 
 def scheduler_maker(
