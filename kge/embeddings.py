@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relgraph.errors import ProtocolError, ShapeError
+
+if TYPE_CHECKING:
+    from relgraph.kge.mapped import MappedEmbeddings
 
 __all__ = ["Embeddings", "as_embeddings", "has_sparse_tables", "require_positive"]
 
@@ -36,6 +40,9 @@ class Embeddings(nn.Module):
         ShapeError: If a size is no whole number of at least 1, or ``weight`` is no ``[N, d]`` of finite numbers.
     """
 
+    weight: Tensor
+    projection: nn.Parameter | None = None
+
     def __init__(
         self,
         num: int,
@@ -52,16 +59,38 @@ class Embeddings(nn.Module):
             width = _checked_weight(weight, num)
         width = dim if width is None else width
         require_positive(num=num, dim=dim, width=width)
-        self.num, self.dim, self.sparse = num, dim, sparse
+        self.num, self.dim, self.sparse, self.trainable = num, dim, sparse, trainable
         self.arguments: dict[str, Any] = {"dim": dim, "width": width, "trainable": trainable, "sparse": sparse}
         generator = torch.Generator().manual_seed(seed)
         if weight is None:
             weight = nn.init.xavier_normal_(torch.empty(num, width), generator=generator)
         self.weight = nn.Parameter(weight.detach(), requires_grad=trainable)
-        self.projection: nn.Parameter | None = None
         if width != dim:
             scale = torch.empty(width, dim, dtype=weight.dtype)
             self.projection = nn.Parameter(nn.init.xavier_normal_(scale, generator=generator))
+
+    @staticmethod
+    def mapped(path: Path | str, num: int, dim: int, *, seed: int = 0) -> MappedEmbeddings:
+        """A table in memory-mapped files, for more rows than memory holds.
+
+        A training step reads and writes the rows it looks up, so it is trained by sampled negatives, with
+        ``optimizer="adagrad"`` and a ``checkpoint``: each one flushes the files, and what comes after it is written to
+        a journal first. A process that is killed resumes from the checkpoint to the bit. After a crash of the machine
+        between checkpoints the table refuses to open. The rows of the last epoch are kept, not those of the best.
+
+        Args:
+            path: A folder of its own. A table that is there is opened, else one is created.
+            num: Rows ``N``.
+            dim: Their length, which is that of the vectors.
+            seed: Seed of the Xavier normal rows of a new table.
+
+        Raises:
+            ShapeError: If the folder holds a table of another size.
+            AdapterError: If the folder cannot be read or written, or cannot be recovered.
+        """
+        from relgraph.kge.mapped import MappedEmbeddings
+
+        return MappedEmbeddings(num, dim, path=path, seed=seed)
 
     def forward(self, index: Tensor) -> Tensor:
         """The vectors ``index`` (int64 ``[...]``), ``[..., dim]``."""
@@ -74,7 +103,7 @@ class Embeddings(nn.Module):
         Raises:
             ProtocolError: If gradients of a sparse table are wanted.
         """
-        if self.sparse and self.weight.requires_grad and torch.is_grad_enabled():
+        if self.sparse and self.trainable and torch.is_grad_enabled():
             raise ProtocolError(
                 "a sparse table has gradients of looked-up rows only, not of the whole; train with loss='sampled' and "
                 "a scorer that has candidates_at, or use torch.no_grad()"
@@ -107,7 +136,12 @@ def as_embeddings(
     """
     if given is None:
         return Embeddings(num, dim, weight=start(torch.empty(num, dim)))
-    table = given if isinstance(given, Embeddings) else Embeddings(num, **given)
+    if isinstance(given, Embeddings):
+        table = given
+    elif "path" in given:
+        table = Embeddings.mapped(num=num, **given)
+    else:
+        table = Embeddings(num, **given)
     if (table.num, table.dim) != (num, dim):
         raise ShapeError(
             f"{what}: expected {num} vectors of length {dim}, got {table.num} of length {table.dim}; "
@@ -118,7 +152,7 @@ def as_embeddings(
 
 def has_sparse_tables(module: nn.Module) -> bool:
     """Whether some tables of a scorer have gradients of looked-up rows only."""
-    return any(isinstance(part, Embeddings) and part.sparse and part.weight.requires_grad for part in module.modules())
+    return any(isinstance(part, Embeddings) and part.sparse and part.trainable for part in module.modules())
 
 
 def require_positive(**sizes: int) -> None:

@@ -18,6 +18,7 @@ from relgraph.kge.embeddings import has_sparse_tables
 from relgraph.kge.evaluation import Evaluation
 from relgraph.kge.known import require_shared_vocabulary
 from relgraph.kge.losses import BCE, Loss, Sampled, as_loss, described
+from relgraph.kge.mapped import mapped_tables
 from relgraph.kge.questions import Position
 from relgraph.kge.regularizers import Regularizer
 from relgraph.kge.scorers.base import Scorer
@@ -66,6 +67,7 @@ class LinkPredictionJob:
         self.objective = loss
         self.regularizer = regularizer
         self.evaluation = None if valid is None else _validation(train, valid, valid_size, seed)
+        self.tables = mapped_tables(scorer)
 
     def num_batches(self) -> int:
         """Batches per epoch; the last one may be smaller."""
@@ -80,6 +82,20 @@ class LinkPredictionJob:
         batch = batch.to(next(self.scorer.parameters()).device)
         loss = self.objective(self.scorer, batch)
         return loss if self.regularizer is None else loss + self.regularizer(self.scorer, batch)
+
+    def stage(self) -> dict[str, Any]:
+        """Flush the tables on disk, for a checkpoint."""
+        return {name: table.store.stage() for name, table in self.tables.items()}
+
+    def commit(self) -> None:
+        """The checkpoint is written."""
+        for table in self.tables.values():
+            table.store.commit()
+
+    def restore(self, staged: dict[str, Any] | None) -> None:
+        """Put the tables on disk back to a checkpoint, or begin with them as they are."""
+        for name, table in self.tables.items():
+            table.store.restore(None if staged is None else staged[name])
 
     def validate(self) -> dict[str, float]:
         """Filtered realistic metrics on the validation statements; ``{}`` without any."""
@@ -128,8 +144,8 @@ def fit(
     Args:
         scorer: Built for the vocabulary of ``train``; it is trained in place.
         train: What is learnt.
-        valid: What decides which epoch's parameters are kept, by filtered MRR (known: train and valid). Without it
-            the last ones are.
+        valid: What decides which epoch's parameters are kept, by filtered MRR (known: train and valid). Without it,
+            or with a table on disk, the last ones are.
         epochs: Passes over the questions.
         batch_size: Rows of a batch: distinct questions, or pairs of a question and an answer, as the loss has it.
         loss: ``"bce"``, binary cross-entropy of each distinct question on all entities; ``"1-vs-all"``, the same with
@@ -184,6 +200,8 @@ def fit(
     if isinstance(make_optimizer, str):
         sparse = has_sparse_tables(scorer)
         make_optimizer = optimizer_maker(make_optimizer, lr=lr, weight_decay=weight_decay, sparse=sparse)
+    if job.tables:
+        make_optimizer = _with_tables(job, make_optimizer, optimizer, checkpoint, clip_norm, precision)
     if scorer.has_frozen_rows:
         make_optimizer = _without_decay(make_optimizer)
     make_scheduler = schedule
@@ -196,7 +214,7 @@ def fit(
         lr=lr,
         optimizer=make_optimizer,
         scheduler=make_scheduler,
-        monitor=None if valid is None else "mrr",
+        monitor=None if valid is None or job.tables else "mrr",
         patience=patience,
         validate_every=validate_every,
         checkpoint=checkpoint,
@@ -220,6 +238,39 @@ def fit(
         precision=precision,
         progress=progress,
     )
+
+
+def _with_tables(
+    job: LinkPredictionJob,
+    make: Callable[[Iterable[nn.Parameter]], Optimizer],
+    optimizer: Any,
+    checkpoint: Path | str | None,
+    clip_norm: float | None,
+    precision: Any,
+) -> Callable[..., Optimizer]:
+    """The same optimizer, with which the tables on disk take a step too."""
+    wanted = "a scorer with a table on disk is trained with"
+    if optimizer != "adagrad":
+        raise ProtocolError(f"optimizer: {wanted} optimizer='adagrad', whose sums it keeps, got {optimizer!r}")
+    if checkpoint is None:
+        raise ProtocolError(f"checkpoint: {wanted} a folder to resume from, since a kill would leave it half trained")
+    if clip_norm is not None or str(precision).startswith("16"):
+        raise ProtocolError(
+            f"{wanted} unscaled gradients of its own, got clip_norm={clip_norm}, precision={precision!r}; "
+            "expected clip_norm=None and a precision other than float16"
+        )
+
+    def stepping(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        made = make(parameters)
+
+        def step_tables(made: Optimizer, *_: Any) -> None:
+            for table in job.tables.values():
+                table.step(float(made.param_groups[0]["lr"]))
+
+        made.register_step_post_hook(step_tables)
+        return made
+
+    return stepping
 
 
 def _without_decay(make: Callable[[Iterable[nn.Parameter]], Optimizer]) -> Callable[..., Optimizer]:

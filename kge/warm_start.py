@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
+from relgraph.kge.mapped import mapped_tables
 from relgraph.kge.row_kinds import RowKind
 from relgraph.kge.scorers.base import Scorer
 
@@ -46,9 +47,11 @@ def extend(
 
     Raises:
         SchemaError: If the scorer does not fit ``old``, or ``new`` lacks a label of it.
-        ProtocolError: If ``init`` is none of those, or ``"mean"`` without statements.
+        ProtocolError: If ``init`` is none of those, or ``"mean"`` without statements, or a table is on disk.
     """
     scorer.require_vocabulary(old)
+    if mapped_tables(scorer):
+        raise ProtocolError("a table on disk does not grow; build a scorer on a new one and copy its rows")
     statements = new if isinstance(new, Statements) else None
     vocabulary = new.vocabulary if isinstance(new, Statements) else new
     if init not in ("random", "mean"):

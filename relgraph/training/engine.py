@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from relgraph.training.loop import Loop, Options
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Job", "fit", "require_seed"]
+__all__ = ["Job", "KeepsFiles", "fit", "require_seed"]
 
 
 class Job(Protocol):
@@ -47,6 +47,23 @@ class Job(Protocol):
 
     def validate(self) -> dict[str, float]:
         """Validation metrics, ``{}`` if there is nothing to validate on; evaluation mode, no gradients."""
+        ...
+
+
+@runtime_checkable
+class KeepsFiles(Protocol):
+    """A job that also changes files of its own, beside the parameters of its model."""
+
+    def stage(self) -> dict[str, Any]:
+        """Flush the files and say what names this moment, JSON; a checkpoint with that is about to be written."""
+        ...
+
+    def commit(self) -> None:
+        """The checkpoint is written."""
+        ...
+
+    def restore(self, staged: dict[str, Any] | None) -> None:
+        """Put the files back to the moment of a checkpoint; ``None`` begins with them as they are."""
         ...
 
 
@@ -131,7 +148,8 @@ def fit(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         make = optimizer if optimizer is not None else lambda parameters: Adam(parameters, lr=lr)
-        return Loop(job, fabric, make, scheduler, options).run(resume=resume, progress=progress)
+        files = job if isinstance(job, KeepsFiles) else None
+        return Loop(job, fabric, make, scheduler, options, files).run(resume=resume, progress=progress)
 
 
 def require_seed(seed: int) -> None:

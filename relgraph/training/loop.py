@@ -20,6 +20,7 @@ from relgraph.errors import ProtocolError
 from relgraph.training.checkpoint import has_checkpoint, read_checkpoint, require_same, write_checkpoint
 from relgraph.training.history import History
 from relgraph.training.interrupt import Interrupt
+from relgraph.training.optimizers import clip_sparse, has_sparse_gradients
 from relgraph.training.progress import Reporter
 from relgraph.training.state import (
     copy_state,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from lightning_fabric.wrappers import _FabricOptimizer
 
-    from relgraph.training.engine import Job
+    from relgraph.training.engine import Job, KeepsFiles
 
 __all__ = ["Loop", "Options"]
 
@@ -88,6 +89,7 @@ class Loop:
         make_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         make_scheduler: Callable[[Optimizer], LRScheduler] | None,
         options: Options,
+        files: KeepsFiles | None,
     ) -> None:
         self.job = job
         self.fabric = fabric
@@ -107,6 +109,7 @@ class Loop:
         self.best_state: dict[str, Any] | None = None
         self.pending: list[Tensor] = []
         self.saved_at: tuple[int, int] | None = None
+        self.files = files
         self.interrupt = Interrupt()
         self.reporter = Reporter(False, options.epochs, self.num_batches)
 
@@ -117,8 +120,8 @@ class Loop:
         deadline = math.inf if budget is None else start + budget
         self.reporter = Reporter(progress, self.options.epochs, self.num_batches)
         with self.interrupt, self.reporter:
-            if resume:
-                self._resume()
+            if not (resume and self._resume()) and self.files is not None:
+                self.files.restore(None)
             stopped: Stop | None = self._stop()
             while stopped is None:
                 if self._epoch(deadline):
@@ -202,7 +205,10 @@ class Loop:
                 f"requires_grad={loss.requires_grad}"
             )
         self.fabric.backward(loss)
-        if self.options.clip_norm is not None:
+        if self.options.clip_norm is not None and has_sparse_gradients(self.optimizer):
+            self.fabric.strategy.precision.unscale_gradients(self.optimizer)
+            clip_sparse(self.optimizer, self.options.clip_norm)
+        elif self.options.clip_norm is not None:
             # with a loss scaler, infinite gradients are normal: the step is skipped and the scale shrinks
             self.fabric.clip_gradients(
                 self.module, self.stepper, max_norm=self.options.clip_norm, error_if_nonfinite=False
@@ -318,14 +324,18 @@ class Loop:
             "precision": self.fabric.strategy.precision.state_dict(),
             "rng": rng_state(self.fabric.device),
             "torch": torch.__version__,
+            "files": None if self.files is None else self.files.stage(),
         }
         write_checkpoint(folder, state)
+        if self.files is not None:
+            self.files.commit()
         self.saved_at = (cursor.epoch, cursor.step)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Go on from the checkpoint; whether there is one."""
         folder = self.options.folder
         if folder is None or not has_checkpoint(folder):
-            return
+            return False
         state = read_checkpoint(folder)
         require_same(folder, state["settings"], self.settings)
         self.cursor = _Cursor(**state["cursor"])
@@ -338,7 +348,10 @@ class Loop:
             self.scheduler.load_state_dict(state["scheduler"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         load_rng_state(state["rng"], self.fabric.device)
+        if self.files is not None:
+            self.files.restore(state["files"])
         self.reporter.note(f"going on in epoch {self.cursor.epoch + 1} after {self.cursor.step} batches, from {folder}")
+        return True
 
     def _kept(self) -> str:
         if self.options.folder is None or self.saved_at is None:

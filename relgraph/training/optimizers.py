@@ -13,7 +13,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 from relgraph.errors import ProtocolError
 from relgraph.ops import embedding_update
 
-__all__ = ["RowAdagrad", "RowAdam", "optimizer_maker"]
+__all__ = ["RowAdagrad", "RowAdam", "clip_sparse", "has_sparse_gradients", "optimizer_maker"]
 
 
 class RowAdam(Adam):
@@ -114,6 +114,26 @@ def optimizer_maker(
     kind: Any = (_ROWS if sparse else _DENSE)[name]
     options = {} if weight_decay is None else {"weight_decay": weight_decay}
     return lambda parameters: kind(parameters, lr=lr, **options)
+
+
+def has_sparse_gradients(optimizer: Optimizer) -> bool:
+    """Whether some gradients are sparse now."""
+    return any(p.grad is not None and p.grad.is_sparse for group in optimizer.param_groups for p in group["params"])
+
+
+def clip_sparse(optimizer: Optimizer, max_norm: float) -> None:
+    """:func:`torch.nn.utils.clip_grad_norm_`, which refuses sparse gradients, for gradients of both kinds."""
+    parts = []
+    for parameter in (p for group in optimizer.param_groups for p in group["params"] if p.grad is not None):
+        if parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()  # the norm of a row is that of its sum
+            parts.append(parameter.grad._values())
+        else:
+            parts.append(parameter.grad)
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part).float() for part in parts]))
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    for part in parts:
+        part.mul_(factor.to(part.device, part.dtype))
 
 
 @contextmanager
