@@ -133,6 +133,7 @@ def fit(
     seed: int = 0,
     accelerator: str = "auto",
     precision: Any = "32-true",
+    tensorboard: Path | str | None = None,
     progress: bool = True,
 ) -> History:
     """Train a scorer on questions: each ``(head, relation)``, inverses among them, against the entities.
@@ -174,6 +175,7 @@ def fit(
         seed: Of the order of batches, sampling, dropout and the drawn validation statements.
         accelerator: As in lightning.fabric.
         precision: As in lightning.fabric.
+        tensorboard: Log folder for TensorBoard (``relgraph[tensorboard]``).
         progress: Whether to report on stderr.
 
     Returns:
@@ -181,7 +183,7 @@ def fit(
 
     Raises:
         ProtocolError: If there is nothing to train on, or an argument makes no sense.
-        BackendError: If the accelerator or the precision is unknown, or not available here.
+        BackendError: If the accelerator or the precision is unknown, or not available here, or TensorBoard is missing.
         SchemaError: If the scorer or ``valid`` has another vocabulary than ``train``.
     """
     objective = as_loss(loss, label_smoothing)
@@ -236,6 +238,7 @@ def fit(
         },
         accelerator=accelerator,
         precision=precision,
+        tensorboard=tensorboard,
         progress=progress,
     )
 

@@ -13,7 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from relgraph.errors import BackendError, ProtocolError
 from relgraph.training.history import History
-from relgraph.training.loop import Loop, Options
+from relgraph.training.loop import Loop
+from relgraph.training.settings import Options
+from relgraph.training.tensorboard import TensorBoard
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -87,6 +89,7 @@ def fit(
     settings: Mapping[str, Any] | None = None,
     accelerator: str = "auto",
     precision: Any = "32-true",
+    tensorboard: Path | str | None = None,
     progress: bool = True,
 ) -> History:
     """Train a job and leave the best parameters in its model, in evaluation mode.
@@ -116,6 +119,7 @@ def fit(
         settings: Whatever else must be equal on resume (JSON), such as the batch size.
         accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` and so on, as in lightning.fabric.
         precision: ``"32-true"``, ``"bf16-mixed"`` and so on, as in lightning.fabric.
+        tensorboard: Log folder for TensorBoard, which gets what the history has (``relgraph[tensorboard]``).
         progress: Whether to report on stderr.
 
     Returns:
@@ -125,7 +129,7 @@ def fit(
         ProtocolError: If there is nothing to train, an argument makes no sense, the loss or the monitored value is
             not finite, the job breaks its contract, or the checkpoint belongs to another training.
         AdapterError: If the checkpoint cannot be read or written.
-        BackendError: If the accelerator or the precision is unknown, or not available here.
+        BackendError: If the accelerator or the precision is unknown, or not available here, or TensorBoard is missing.
         KeyboardInterrupt: After Ctrl-C.
     """
     options = Options(
@@ -143,13 +147,14 @@ def fit(
         precision=precision,
     )
     _check(options, lr)
+    board = None if tensorboard is None else TensorBoard(tensorboard)
     fabric = _fabric(accelerator, precision)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         make = optimizer if optimizer is not None else lambda parameters: Adam(parameters, lr=lr)
         files = job if isinstance(job, KeepsFiles) else None
-        return Loop(job, fabric, make, scheduler, options, files).run(resume=resume, progress=progress)
+        return Loop(job, fabric, make, scheduler, options, files, board).run(resume=resume, progress=progress)
 
 
 def require_seed(seed: int) -> None:

@@ -14,8 +14,9 @@ class History:
     """The record of a training, earlier runs of the same checkpoint included.
 
     Args:
-        epochs: One dict per finished epoch: ``epoch`` (from 1), ``loss`` (mean over its batches), ``seconds`` (wall
-            time, validation included) and ``metrics`` (of the validation after it, ``{}`` if there was none).
+        epochs: One dict per finished epoch: ``epoch`` (from 1), ``loss`` (mean over its batches), ``lr`` (of the
+            first parameter group), ``seconds`` (wall time, validation included) and ``metrics`` (of the validation
+            after it, ``{}`` if there was none).
         best_epoch: The epoch whose parameters the model holds, or ``None`` if nothing was monitored.
         best: The monitored value of that epoch.
         stopped: Why the training ended: all epochs done, no better validation for ``patience`` times, or the time
@@ -39,6 +40,6 @@ class History:
         return f"History({', '.join(parts)})"
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
-        """Epoch numbers and values of ``"loss"``, ``"seconds"`` or a metric; epochs without it are left out."""
+        """Epoch numbers and values of ``"loss"``, ``"lr"``, ``"seconds"`` or a metric, in the epochs that have it."""
         rows = [{**row["metrics"], **row} for row in self.epochs]
         return [row["epoch"] for row in rows if name in row], [row[name] for row in rows if name in row]

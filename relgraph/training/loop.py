@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
@@ -22,9 +21,9 @@ from relgraph.training.history import History
 from relgraph.training.interrupt import Interrupt
 from relgraph.training.optimizers import clip_sparse, has_sparse_gradients
 from relgraph.training.progress import Reporter
+from relgraph.training.settings import Options, require_learnable, settings_of
 from relgraph.training.state import (
     copy_state,
-    encode,
     isolated_rng,
     load_module_state,
     load_rng_state,
@@ -37,32 +36,15 @@ if TYPE_CHECKING:
     from lightning_fabric.wrappers import _FabricOptimizer
 
     from relgraph.training.engine import Job, KeepsFiles
+    from relgraph.training.tensorboard import TensorBoard
 
-__all__ = ["Loop", "Options"]
+__all__ = ["Loop"]
 
 # on an accelerator, reading every loss would make it wait for the CPU
 _LOSSES_AT_ONCE = 16
 _END = object()
 
 Stop = Literal["epochs", "patience", "seconds"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """The arguments of :func:`relgraph.training.fit` that the loop needs."""
-
-    epochs: int
-    monitor: str | None
-    mode: Literal["max", "min"]
-    patience: int | None
-    validate_every: int
-    folder: Path | None
-    checkpoint_every: int | None
-    clip_norm: float | None
-    seed: int
-    max_seconds: float | None
-    settings: dict[str, Any]
-    precision: Any
 
 
 @dataclass
@@ -90,6 +72,7 @@ class Loop:
         make_scheduler: Callable[[Optimizer], LRScheduler] | None,
         options: Options,
         files: KeepsFiles | None,
+        board: TensorBoard | None,
     ) -> None:
         self.job = job
         self.fabric = fabric
@@ -97,19 +80,19 @@ class Loop:
         self.num_batches = job.num_batches()
         if self.num_batches < 1:
             raise ProtocolError("there is nothing to train on: the job has no batches; is its training set empty?")
-        _check_model(job.model)
+        require_learnable(job.model)
         self.module = fabric.setup_module(job.model)
         # made after the move, since some optimizers lay down their state at once
         self.optimizer = make_optimizer(job.model.parameters())
         groups = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
         self.stepper = cast("_FabricOptimizer", fabric.setup_optimizers(self.optimizer))
         self.scheduler = None if make_scheduler is None else make_scheduler(self.optimizer)
-        self.settings = self._settings(groups)
+        self.settings = settings_of(job.model, self.num_batches, self.optimizer, groups, self.scheduler, options)
         self.cursor = _Cursor()
         self.best_state: dict[str, Any] | None = None
         self.pending: list[Tensor] = []
         self.saved_at: tuple[int, int] | None = None
-        self.files = files
+        self.files, self.board = files, board
         self.interrupt = Interrupt()
         self.reporter = Reporter(False, options.epochs, self.num_batches)
 
@@ -119,9 +102,12 @@ class Loop:
         budget = self.options.max_seconds
         deadline = math.inf if budget is None else start + budget
         self.reporter = Reporter(progress, self.options.epochs, self.num_batches)
-        with self.interrupt, self.reporter:
+        with self.interrupt, self.reporter, ExitStack() as stack:
             if not (resume and self._resume()) and self.files is not None:
                 self.files.restore(None)
+            if self.board is not None:
+                stack.callback(self.board.close)
+                self.board.start(self.cursor.epoch)
             stopped: Stop | None = self._stop()
             while stopped is None:
                 if self._epoch(deadline):
@@ -247,13 +233,16 @@ class Loop:
                 load_rng_state(generators, self.fabric.device)
                 return
             self._judge(metrics)
+        lr = float(self.optimizer.param_groups[0]["lr"])
         self._schedule(metrics, loss, due)
         seconds = cursor.seconds + time.monotonic() - start
-        row = {"epoch": done, "loss": loss, "seconds": seconds, "metrics": metrics}
+        row = {"epoch": done, "loss": loss, "lr": lr, "seconds": seconds, "metrics": metrics}
         cursor.epochs.append(row)
         cursor.epoch, cursor.step, cursor.loss_sum, cursor.seconds = done, 0, 0.0, 0.0
         self._save()
         self.reporter.epoch(row)
+        if self.board is not None:
+            self.board.epoch(row)
 
     def _validate(self) -> dict[str, float]:
         self.job.model.eval()
@@ -358,34 +347,3 @@ class Loop:
             return "no checkpoint was written"
         epoch, step = self.saved_at
         return f"the checkpoint of epoch {epoch + 1} after {step} batches is kept in {self.options.folder}"
-
-    def _settings(self, groups: list[dict[str, Any]]) -> dict[str, Any]:
-        """All that a resumed training must have in common with the first one, as JSON."""
-        options = self.options
-        scheduler = self.scheduler
-        settings = {
-            "parameters": {n: f"{v.dtype} {list(v.shape)}" for n, v in self.job.model.named_parameters()},
-            "buffers": {n: f"{v.dtype} {list(v.shape)}" for n, v in self.job.model.named_buffers()},
-            "num_batches": self.num_batches,
-            "optimizer": {"name": type(self.optimizer).__name__, "groups": groups},
-            "scheduler": None
-            if scheduler is None
-            else {"name": type(scheduler).__name__, "state": scheduler.state_dict()},
-            "seed": options.seed,
-            "precision": str(options.precision),
-            "clip_norm": options.clip_norm,
-            "monitor": options.monitor,
-            "mode": options.mode,
-            "validate_every": options.validate_every,
-            "settings": options.settings,
-        }
-        tensors: dict[str, Tensor] = {}
-        return json.loads(json.dumps(encode(settings, "settings", tensors)))  # type: ignore[no-any-return]
-
-
-def _check_model(model: nn.Module) -> None:
-    parameters = list(model.parameters())
-    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in parameters):
-        raise ProtocolError("the model has lazy parameters without a shape; call it once on a batch before fit")
-    if not any(p.requires_grad for p in parameters):
-        raise ProtocolError("the model has no parameter that learns")
