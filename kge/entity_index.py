@@ -211,7 +211,7 @@ class _Faiss:
         import faiss
 
         self._faiss = faiss
-        self._index = faiss.IndexHNSWFlat(dim, _NEIGHBOURS)
+        self._index: Any = faiss.IndexHNSWFlat(dim, _NEIGHBOURS)
         self._index.hnsw.efConstruction = _SEARCHED
 
     def add(self, rows: np.ndarray[Any, Any]) -> None:

@@ -27,7 +27,8 @@ def compose(composition: Composition, entity: Tensor, relation: Tensor) -> Tenso
         return entity * relation
     if composition == "ccorr":
         spectrum = torch.fft.rfft(entity).conj() * torch.fft.rfft(relation)
-        return torch.fft.irfft(spectrum, n=entity.shape[-1])
+        correlation: Tensor = torch.fft.irfft(spectrum, n=entity.shape[-1])
+        return correlation
     (a, b), (c, d) = entity.chunk(2, -1), relation.chunk(2, -1)
     return torch.cat([a * c - b * d, a * d + b * c], -1)
 

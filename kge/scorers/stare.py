@@ -151,7 +151,8 @@ class StarE(Scorer):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StarE:
         self._kept = None
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def _tables(self) -> _Tables:
         """Entities ``[N, dim]`` and relations ``[2 R, dim]`` after message passing.
@@ -169,7 +170,8 @@ class StarE(Scorer):
         if self.training == torch.is_grad_enabled():
             self._kept = versions, (entity, relation)
             if entity.requires_grad:
-                entity.register_hook(self._forget)  # a backward pass frees what it came from
+                # a backward pass frees what it came from
+                entity.register_hook(self._forget)  # type: ignore[no-untyped-call]
         return entity, relation
 
     def _forget(self, gradient: Tensor) -> None:
