@@ -160,7 +160,11 @@ def _find_type(column: ColumnSchema, profile: Profile, is_time: bool) -> Semanti
     if kind == "other":
         return SemanticType.UNSUPPORTED
     if profile.constant:
-        flag = 0 < profile.rows < profile.total and kind in ("whole", "few", "text") and profile.length <= _SHORT
+        flag = (
+            0 < profile.rows < profile.total
+            and kind in ("whole", "fraction", "few", "text")
+            and profile.length <= _SHORT
+        )
         return SemanticType.CATEGORICAL if flag else SemanticType.CONSTANT
     if kind == "date" or (is_time and kind in ("whole", "fraction", "text")):
         return SemanticType.TIMESTAMP

@@ -31,14 +31,18 @@ SEPARATORS = ("|", ";", ",", "><")
 
 _MISSING = ("", "nan", "na", "n/a", "null", "none", "-", "?", "\\n")
 _LARGEST = "CAST(3.4028234663852886e38 AS DOUBLE)"
-_CLEAN = r"[-+]?(?:[A-Z]{3} )?[$€£¥]? ?[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)? ?[%$€£¥]?"
+_BEFORE = r"[-+]?(?:[A-Z]{3} )?[$€£¥]? ?[-+]?"
+_BEHIND = r"(?: ?[%$€£¥]| [A-Z]{3})?"
+_CLEAN = _BEFORE + r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?" + _BEHIND
+_COMMA = _BEFORE + r"(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?" + _BEHIND
 NUMBER_FORMS = {
     "number": None,
     "money": _CLEAN,
-    "decimal comma": r"[-+]?[0-9]+(?:,[0-9]+)?",
-    "clock": r"[0-9]+:[0-5]?[0-9](?::[0-5]?[0-9])?(?:\.[0-9]+)?",
+    "decimal comma": _COMMA,
+    "clock": r"[0-9]+:[0-5][0-9](?::[0-5][0-9])?(?:\.[0-9]+)?",
 }
-"""How text may hold numbers, and the pattern of each: ``12.5``; ``$1,200.50``, ``12 %``; ``12,5``; ``1:27.45``."""
+"""How text may hold numbers, and the pattern of each: ``12.5``; ``$1,200.50``, ``12 %``, ``9.90 EUR``; ``12,5``,
+``1.200,50 €``; ``1:27.45``, but not the ``2:1`` of a game."""
 
 CODES = (
     r"\S*[0-9@/\\_:.,=+%#&]\S*",  # one word that is not all letters
@@ -142,7 +146,7 @@ def number_sql(name: str, dtype: str, form: str | None = None) -> str:
     if form == "money":
         value = f"TRY_CAST(regexp_replace({text}, '[^0-9.+-]', '', 'g') AS DOUBLE)"
     elif form == "decimal comma":
-        value = f"TRY_CAST(replace({text}, ',', '.') AS DOUBLE)"
+        value = f"TRY_CAST(replace(regexp_replace({text}, '[^0-9,+-]', '', 'g'), ',', '.') AS DOUBLE)"
     else:
         parts = f"list_transform(string_split({text}, ':'), lambda part: TRY_CAST(part AS DOUBLE))"
         value = f"list_reduce({parts}, lambda sum, part: 60 * sum + part)"
