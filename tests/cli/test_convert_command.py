@@ -26,7 +26,8 @@ def test_inspect(shop: Path) -> None:
         ",", ""
     )
     assert "order_line.warehouse_id" in text
-    assert "no time is declared; candidates: ordered_at" in text
+    assert "no time is declared, but there is one: " in text
+    assert "orders (ordered_at)" in text
 
 
 def test_only_some_tables(shop: Path) -> None:

@@ -23,9 +23,10 @@ def problems(report: Report) -> Iterator[str]:
         if report.proposals is None
         else {name for link in report.proposals.foreign_keys for name in (link.table, link.target)}
     )
+    proposed = report.proposed_times
     for table in report.tables:
         yield from _keys_of(table)
-        yield from _times_of(table, report.moment)
+        yield from _times_of(table, report.moment, table.table in proposed)
         if table.loose and table.table not in tied:
             yield (
                 f"{table.table}: hangs loose, no foreign key starts or ends here; declare one with keys= or leave the "
@@ -52,9 +53,10 @@ def _proposed(report: Report) -> Iterator[str]:
             "connect(..., keys=report.proposed_keys)"
         )
     if report.proposed_times:
+        times = [f"{table} ({_named(time)})" for table, time in report.proposed_times.items()]
         yield (
-            f"not declared, but there: the time of {_counted(len(report.proposed_times), 'table')}; look at it, then "
-            "connect(..., times=report.proposed_times)"
+            f"no time is declared, but there is one: {', '.join(times)}; look at it, then connect(..., "
+            "times=report.proposed_times)"
         )
     converted = [time for time in report.proposals.times if time.chosen and time.conversion is not None]
     yield from map(_conversion, converted)
@@ -63,6 +65,10 @@ def _proposed(report: Report) -> Iterator[str]:
             f"these {len(converted)} times at once, of files and frames: connect(..., tables=report.proposed_tables), "
             "and check again (SQL that makes one of these tables already goes in the place of its name)"
         )
+
+
+def _named(time: str | tuple[str, str]) -> str:
+    return time if isinstance(time, str) else " until ".join(time)
 
 
 def _counted(count: int, what: str) -> str:
@@ -96,7 +102,7 @@ def _keys_of(table: TableReport) -> Iterator[str]:
         )
 
 
-def _times_of(table: TableReport, moment: str) -> Iterator[str]:
+def _times_of(table: TableReport, moment: str, proposed: bool) -> Iterator[str]:
     name = table.table
     if table.time_problem:
         yield table.time_problem
@@ -120,7 +126,7 @@ def _times_of(table: TableReport, moment: str) -> Iterator[str]:
             f"{name}: {table.backward_rows:,} rows have a {table.end_column} before their {table.time_column}; correct "
             "them, or declare only the start as time"
         )
-    if table.time_column is None and table.time_candidates:
+    if table.time_column is None and table.time_candidates and not proposed:
         yield f"{name}: no time is declared; candidates: {', '.join(table.time_candidates)}"
     for later in table.later_columns:
         own = table.time_column or table.time_candidates[0]
