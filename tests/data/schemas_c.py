@@ -265,6 +265,7 @@ def models_and_world(rng: np.random.Generator) -> Case:
         "payments": ("checkNumber",),
     }
     primary |= {"products": ("productCode",), "productlines": ("productLine",), "country": ("Code",), "city": ("ID",)}
+    primary |= {"countrylanguage": ("CountryCode", "Language")}
     times = {"orders": "orderDate", "payments": "paymentDate"}
     return Case(
         frames, primary, foreign | {"countrylanguage.CountryCode -> country"}, times, {"country.Capital -> city"}

@@ -13,6 +13,7 @@ from relgraph.data.check.key_words import (
     is_measure,
     prefix_of,
     read_column,
+    role_first,
     shared_words,
     words,
 )
@@ -191,7 +192,7 @@ class NameIndex:
     def _named_keys(self, table: str, column: str) -> Iterator[NameEvidence]:
         parts = words(column)
         prefix = self._prefix[table]
-        for variant in dict.fromkeys((parts, parts[1:] if prefix else parts)):
+        for variant in dict.fromkeys((parts, parts[1:] if prefix else parts, role_first(parts))):
             bare = variant
             while len(bare) > 1 and bare[-1].isdigit():
                 bare = bare[:-1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from relgraph.data.check.evidence import NameIndex
 from relgraph.data.check.key_profile import ColumnProfile
-from relgraph.data.check.key_words import abbreviates, bag, forms, is_measure, words
+from relgraph.data.check.key_words import abbreviates, bag, forms, is_measure, is_natural, words
 from relgraph.data.check.proposals import KeyProposal
 from relgraph.data.schema import TableSchema
 from relgraph.data.sql import quote, quote_all
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["composite_key", "identity_score", "is_junction", "own_key", "target_columns"]
 
 ENOUGH = 0.5
-_NATURAL = bag(
-    "code symbol isbn issn sku ean upc email username login handle slug ticker iata icao iso iso2 iso3 abbr "
-    "abbreviation barcode vin ssn domain"
-)
 _CONTACT = bag("postal postcode zip zipcode area dial dialing phone telephone fax street house address")
 _PERSONAL = bag("first last middle full display nick given family user sur")
 _ORDINALS = bag(
@@ -64,7 +60,7 @@ def identity_score(names: NameIndex, table: str, profile: ColumnProfile) -> tupl
         return (0.7 if first else 0.6), "its name says that it identifies something"
     if profile.family == "text":
         compact = profile.spaced == 0 and 0 < profile.length <= 40
-        if parts and parts[-1] in _NATURAL and compact:
+        if is_natural(profile.name) and compact:
             return (0.6 if first else 0.45), "a code"
         return (0.6, "the first column, a code") if first and compact else (0.4 if first else 0.1, "a text")
     dense = (
@@ -142,7 +138,8 @@ def composite_key(
     rows = db.num_rows(table.name)
     referring = {column for column, _ in references}
     links = [name for name in table.column_names if name in referring or _points(names, table.name, profiles[name])]
-    ordinals = [name for name in table.column_names if name not in links and _counts_within(names, table, name)]
+    within = [name for name in table.column_names if _counts_within(names, table, name)]
+    ordinals = [name for name in within if name not in links]
     starts = [
         name
         for name in table.column_names
@@ -153,9 +150,14 @@ def composite_key(
         for name in table.column_names
         if profiles[name].family == "text" and 0 < profiles[name].distinct <= 0.01 * rows and name not in links
     ]
+    kinds = [
+        name
+        for name in table.column_names
+        if profiles[name].can_be_key and profiles[name].distinct > 1 and name not in (*links, *ordinals)
+    ]
     junction = is_junction(table, references, profiles, 2)
     tried = 0
-    for columns, why in _combinations(links, ordinals, starts, text, junction):
+    for columns, why in _combinations(links, ordinals, starts, text, kinds, junction):
         found = [profiles[name] for name in columns]
         room = 1.0
         for profile in found:
@@ -163,7 +165,10 @@ def composite_key(
         if any(profile.present < profile.rows for profile in found) or room < 0.8 * rows:
             continue
         expected = rows * (rows - 1) / 2 / room
-        pure = junction and set(columns) <= set(links)
+        usual = {*referring, *within, *starts, *(text if len(columns) > 2 else ())}
+        if not usual.issuperset(columns):  # then only rows that share the rarer of the two could have repeated both
+            expected = rows * min(rows - p.distinct for p in found) / 2 / room
+        pure = junction and set(columns) <= referring
         begins = any(set(words(name)) & _STARTS and profiles[name].dtype == "DATE" for name in columns)
         if expected < _ROOM and not pure and not begins:
             continue
@@ -228,7 +233,12 @@ def _counts_within(names: NameIndex, table: TableSchema, name: str) -> bool:
 
 
 def _combinations(
-    links: Sequence[str], ordinals: Sequence[str], starts: Sequence[str], text: Sequence[str], junction: bool
+    links: Sequence[str],
+    ordinals: Sequence[str],
+    starts: Sequence[str],
+    text: Sequence[str],
+    kinds: Sequence[str],
+    junction: bool,
 ) -> Iterator[tuple[tuple[str, ...], str]]:
     begins = "a reference and the day it starts to hold"
     spells = [name for name in starts if set(words(name)) & _STARTS]
@@ -244,3 +254,4 @@ def _combinations(
     for link in links:
         yield from (((link, kind, b), "a reference, a kind and a start") for kind in text for b in starts)
         yield from (((link, *pair), "a reference and two numbers within it") for pair in combinations(ordinals, 2))
+    yield from (((a, b), "a reference and a kind that are unique together") for a in links for b in kinds)

@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relgraph.data.check.evidence import NameEvidence, NameIndex
 from relgraph.data.check.key_profile import ColumnProfile
-from relgraph.data.check.key_words import is_measure, words
+from relgraph.data.check.key_words import is_measure, is_natural, words
+from relgraph.data.check.overlap import (
+    Column,
+    keys_within,
+    lies_inside,
+    may_include,
+    stands_for_none,
+    surprise,
+    values_equal,
+    without_gaps,
+)
 from relgraph.data.check.proposals import ForeignKeyProposal
 from relgraph.data.schema import TableSchema
-from relgraph.data.sql import literal, quote
+from relgraph.data.sql import quote
 
 if TYPE_CHECKING:
     from relgraph.data.database import Database
 
-__all__ = ["Column", "Searcher", "values_equal"]
+__all__ = ["Near", "Searcher"]
 
 _MOST_NAMED = 12  # targets tried per column
 _MOST_UNNAMED = 20
 _UNNAMED_COLUMNS = 300  # columns tried on their values alone
+_MOSTLY = 0.8
 _SURE = 12.0  # orders of magnitude
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column with its table."""
-
-    table: str
-    profile: ColumnProfile
-
-    @property
-    def label(self) -> str:
-        """``table.column``."""
-        return f"{self.table}.{self.profile.name}"
 
 
 @dataclass(frozen=True)
 class _Measured:
     """What the values of a column say for one target; ``surprise`` in orders of magnitude against chance.
 
-    ``zero``: among them is a 0, less than every number of the target, which mostly stands for no reference.
+    ``none``: values among them that mostly stand for no reference, such as a 0 below every number of the target;
+    ``anywhere``: how many of them any of the targets compared has.
     """
 
     target: Column
@@ -52,7 +50,8 @@ class _Measured:
     rows_matched: int
     surprise: float
     covered: float
-    zero: bool = False
+    none: tuple[str, ...] = ()
+    anywhere: int = 0
 
     @property
     def grade(self) -> float:
@@ -60,8 +59,8 @@ class _Measured:
 
     @property
     def share(self) -> float:
-        spared = self.zero and self.grade >= 0.7 and self.matched
-        return self.matched / (self.distinct - bool(spared)) if self.distinct else 0.0
+        spared = len(self.none) if self.grade >= 0.7 and self.matched else 0
+        return self.matched / (self.distinct - spared) if self.distinct else 0.0
 
     @property
     def holds(self) -> bool:
@@ -69,7 +68,7 @@ class _Measured:
         if not self.distinct:
             return self.grade >= 0.9
         if self.grade >= 0.9:
-            return self.share >= 0.8 or (self.share >= 0.5 and self.surprise >= 3)
+            return self.share >= _MOSTLY or (self.share >= 0.5 and self.surprise >= 3)
         if self.grade >= 0.7:
             return self.share >= 0.9
         if self.grade >= 0.6:
@@ -83,6 +82,23 @@ class _Measured:
             return round(0.5 * self.grade, 2)
         values = max(0.0, (self.share - 0.5) / 0.5)
         return round(min(0.99, 0.55 * self.grade + 0.34 * values + 0.1 * min(1.0, self.surprise / _SURE)), 2)
+
+
+@dataclass(frozen=True)
+class Near:
+    """A column named like a reference whose values say no.
+
+    Args:
+        column: ``table.column``.
+        distinct: Its different values.
+        found: Per target how many of them it has, the most first.
+        split: Whether the targets have nearly all of them together.
+    """
+
+    column: str
+    distinct: int
+    found: tuple[tuple[str, int], ...]
+    split: bool
 
 
 class Searcher:
@@ -105,11 +121,16 @@ class Searcher:
         self._cursor = db.cursor()
         self._targets = {table: [Column(table, profile) for profile in found] for table, found in targets.items()}
         self._all = [column for found in self._targets.values() for column in found]
+        self._texts = {
+            table: [Column(table, p) for p in found if p.family == "text" and p.identifies and p not in targets[table]]
+            for table, found in profiles.items()
+        }
         self._names = names
         self._order = {table: i for i, table in enumerate(profiles)}
         self._width = {table: len(found) for table, found in profiles.items()}
         self._unnamed = 0
         self.skipped = 0
+        self.near: list[Near] = []
 
     def reference(self, table: TableSchema, profile: ColumnProfile) -> ForeignKeyProposal | None:
         """The best target of a column, or None.
@@ -122,14 +143,28 @@ class Searcher:
         if not profile.can_be_key and not (profile.present == 0 and profile.family != "time"):
             return None
         named = list(self._named(child))
-        measured = [found for found in self._measure(child, named[:_MOST_NAMED]) if self._holds(child, found)]
+        tried = list(self._measure(child, named[:_MOST_NAMED]))
+        measured = [found for found in tried if self._holds(child, found)]
         if not measured and profile.present:
             unnamed = [(target, None) for target in self._unnamed_targets(child)]
             measured = [found for found in self._measure(child, unnamed) if found.holds]
-        if not measured:
-            return None
-        best = max(measured, key=lambda found: (found.score, found.share, *(-x for x in self._rank(found.target))))
-        return self._proposal(child, best)
+        if measured:
+            best = max(measured, key=lambda found: (found.score, found.share, *(-x for x in self._rank(found.target))))
+            if best.share >= _MOSTLY or not best.distinct or not self._is_split(tried):
+                return self._proposal(child, best)
+        self._note_near(child, tried)
+        return None
+
+    def _is_split(self, tried: Sequence[_Measured]) -> bool:
+        """Whether the values are spread over several tables that the name says alike."""
+        parts = [found for found in tried if found.grade >= 0.9 and 0 < found.share < _MOSTLY]
+        return len(parts) > 1 and parts[0].anywhere >= 0.9 * parts[0].distinct
+
+    def _note_near(self, child: Column, tried: Sequence[_Measured]) -> None:
+        missed = sorted((found for found in tried if found.grade >= 0.9 and found.matched), key=lambda f: -f.matched)
+        if missed and not child.profile.unique and self._names.marked(child.table, child.profile.name):
+            targets = tuple((found.target.label, found.matched) for found in missed)
+            self.near.append(Near(child.label, missed[0].distinct, targets, self._is_split(tried)))
 
     def _holds(self, child: Column, found: _Measured) -> bool:
         """A column that could be its own table's key must also meet much of the other, or not by accident."""
@@ -156,7 +191,7 @@ class Searcher:
             return not identifies or self._rank(target) < self._rank(child)
         if self._names.own(child.table, own.name) == self._names.own(target.table, target.profile.name) >= 0.75:
             return False  # two tables with keys of the same name, each its own
-        numbered = _without_gaps(own) and _without_gaps(target.profile) and own.low == target.profile.low
+        numbered = without_gaps(own) and without_gaps(target.profile) and own.low == target.profile.low
         if numbered and words(own.name) == words(
             target.profile.name
         ):  # row numbers of both, unless it names the target
@@ -173,18 +208,27 @@ class Searcher:
             for target in self._targets.get(found.table, ()):
                 if found.column not in ("", target.profile.name) or target in seen:
                     continue
-                if self._allowed(child, target) and _may_include(child.profile, target.profile):
+                if self._allowed(child, target) and may_include(child.profile, target.profile):
                     seen.add(target)
                     yield target, found
         if not unique and not seen and own >= 0.75:
             yield from self._namesakes(child)
+        if not unique and child.profile.family == "text":
+            yield from self._written_out(child)
+
+    def _written_out(self, child: Column) -> Iterator[tuple[Column, NameEvidence | None]]:
+        """Texts that no key holds, but another column without repetitions, in a table that the name says."""
+        for found in self._names.evidence(child.table, child.profile.name):
+            for target in self._texts[found.table] if found.grade >= 0.75 and not found.column else ():
+                if child.table != target.table and may_include(child.profile, target.profile):
+                    yield target, found
 
     def _namesakes(self, child: Column) -> Iterator[tuple[Column, NameEvidence | None]]:
         """Keys of the same name where the name says nothing, as ``uid``; for ``id`` only values can tell."""
         name = child.profile.name.casefold()
         for target in self._all:
             other = target.profile
-            if other.name.casefold() == name and child.table != target.table and _may_include(child.profile, other):
+            if other.name.casefold() == name and child.table != target.table and may_include(child.profile, other):
                 grade = 0.55 if name in ("id", "key", "no", "number", "index") else 0.75
                 yield target, NameEvidence(target.table, other.name, grade, f"has the name of {target.label}")
 
@@ -202,12 +246,12 @@ class Searcher:
             for target in self._all
             if target.profile.family == own.family
             and self._allowed(child, target)
-            and _may_include(own, target.profile)
+            and may_include(own, target.profile)
             and own.distinct <= 1.6 * target.profile.distinct
             and (own.family != "text" or own.length >= (4 if own.distinct < 10 else 3))
-            and (marked or target.profile.position == 0)
-            and _inside(own, target.profile)
-            and not _without_gaps(target.profile)  # every number in its range is there: that says nothing
+            and (marked or target.profile.position == 0 or is_natural(target.profile.name))
+            and lies_inside(own, target.profile)
+            and not without_gaps(target.profile)  # every number in its range is there: that says nothing
         ]
         if within and self._unnamed >= _UNNAMED_COLUMNS:
             self.skipped += 1
@@ -226,21 +270,24 @@ class Searcher:
             keys = f"SELECT {other} FROM {quote(target.table)} WHERE {quote(target.profile.name)} IS NOT NULL"
             value = "v" if own == child.profile.value() else "CAST(v AS VARCHAR)"
             terms.append(f"{value} IN ({keys}) AS m{i}")
-            counts += [f"count(*) FILTER (m{i})", f"coalesce(sum(n) FILTER (m{i}), 0)", _within(child, target)]
+            counts += [f"count(*) FILTER (m{i})", f"coalesce(sum(n) FILTER (m{i}), 0)", keys_within(child, target)]
+            counts.append(
+                f"list(CAST(v AS VARCHAR) ORDER BY v) FILTER (NOT m{i} AND ({stands_for_none(child, target)}))"
+            )
         name = quote(child.profile.name)
         grouped = (
             f"SELECT {child.profile.value()} AS v, count(*) AS n FROM {quote(child.table)} "
             f"WHERE {name} IS NOT NULL GROUP BY ALL"
         )
-        query = f"SELECT count(*), {', '.join(counts)} FROM (SELECT n, {', '.join(terms)} FROM ({grouped}))"
-        distinct, *found = self._cursor.execute(query).fetchall()[0]
+        anywhere = " OR ".join(f"m{i}" for i in range(len(candidates)))
+        counts = ["count(*)", f"count(*) FILTER ({anywhere})", *counts]
+        query = f"SELECT {', '.join(counts)} FROM (SELECT v, n, {', '.join(terms)} FROM ({grouped}))"
+        distinct, together, *found = self._cursor.execute(query).fetchall()[0]
         for i, (target, evidence) in enumerate(candidates):
-            matched, rows, within = found[3 * i : 3 * i + 3]
-            surprise = _surprise(child.profile, distinct, matched, within)
+            matched, rows, within, none = found[4 * i : 4 * i + 4]
+            apart = surprise(child.profile, distinct, matched, within)
             covered = matched / target.profile.present if target.profile.present else 0.0
-            zero = child.profile.family == target.profile.family == "number" and child.profile.low == 0
-            zero = zero and target.profile.low > 0
-            yield _Measured(target, evidence, distinct, matched, int(rows), surprise, covered, zero)
+            yield _Measured(target, evidence, distinct, matched, int(rows), apart, covered, tuple(none or ()), together)
 
     def _proposal(self, child: Column, best: _Measured) -> ForeignKeyProposal:
         own, target = child.profile, best.target
@@ -249,8 +296,10 @@ class Searcher:
             reasons.append("the column has no value: by its name only")
         else:
             reasons.append(f"{best.matched:,} of {best.distinct:,} values are in {target.label}")
-            if best.zero:
-                reasons.append("0 is not, which mostly means none")
+            if len(best.none) == 1:
+                reasons.append(f"{best.none[0]} is not, which mostly means none")
+            elif best.none:
+                reasons.append(f"{', '.join(best.none)} are not, which mostly mean none")
             if best.name is None:
                 reasons.append(f"by chance this would happen once in 10^{best.surprise:.0f}")
         if own.unique and best.distinct:
@@ -268,61 +317,3 @@ class Searcher:
             own.rows - own.present,
             tuple(reasons),
         )
-
-
-def values_equal(child: ColumnProfile, parent: ColumnProfile, left: str, right: str) -> tuple[str, str]:
-    """SQL of both sides as they compare: numbers meet texts as text, like in a database with these keys declared."""
-    own, other = child.value(left), parent.value(right)
-    if child.family == parent.family:
-        return own, other
-    return (
-        own if child.family == "text" else f"CAST({own} AS VARCHAR)",
-        other if parent.family == "text" else f"CAST({other} AS VARCHAR)",
-    )
-
-
-def _may_include(child: ColumnProfile, parent: ColumnProfile) -> bool:
-    """What can be told without looking at the values."""
-    if not child.present or not parent.present:
-        return not child.present
-    if child.family != parent.family:
-        return "time" not in (child.family, parent.family) and _digits(child) and _digits(parent)
-    if child.distinct * 0.3 > parent.distinct:
-        return False
-    return bool(child.low <= parent.high and parent.low <= child.high)
-
-
-def _digits(profile: ColumnProfile) -> bool:
-    return profile.family == "number" or profile.digits >= 0.9
-
-
-def _inside(child: ColumnProfile, parent: ColumnProfile) -> bool:
-    return bool(parent.low <= child.low and child.high <= parent.high)
-
-
-def _without_gaps(profile: ColumnProfile) -> bool:
-    numbered = profile.family == "number" and profile.unique and profile.whole
-    return bool(numbered and profile.high - profile.low + 1 == profile.present)
-
-
-def _within(child: Column, target: Column) -> str:
-    """How many keys of the target lie between the child's smallest and largest number."""
-    if not child.profile.family == target.profile.family == "number":
-        return "0"
-    low, high = (literal(int(x)) for x in (child.profile.low, child.profile.high))
-    return f"(SELECT count(*) FROM {quote(target.table)} WHERE {target.profile.value()} BETWEEN {low} AND {high})"
-
-
-def _surprise(child: ColumnProfile, distinct: int, matched: int, within: int) -> float:
-    """Orders of magnitude by which so many matches are less likely than if the values had been drawn at random."""
-    share = matched / distinct
-    if child.family == "number" and within:
-        chance = min(1.0, within / (int(child.high) - int(child.low) + 1))
-    else:
-        chance = 0.3 if child.length <= 2 else 0.05
-    if share <= chance:
-        return 0.0
-    apart = share * math.log(share / chance)
-    if share < 1:
-        apart += (1 - share) * math.log((1 - share) / (1 - chance))
-    return min(99.0, distinct * apart / math.log(10))

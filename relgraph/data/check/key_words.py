@@ -15,8 +15,10 @@ __all__ = [
     "bag",
     "forms",
     "is_measure",
+    "is_natural",
     "prefix_of",
     "read_column",
+    "role_first",
     "shared_words",
     "words",
 ]
@@ -64,6 +66,10 @@ _MEASURES = bag(
     "position order ordering sort sequence seq points salary balance value values min max mean avg average sum "
     "flag status type kind name title description comment note text url email phone address gender sex "
     "duration"
+)
+_NATURAL = bag(
+    "code symbol isbn issn sku ean upc email username login handle slug ticker iata icao iso iso2 iso3 abbr "
+    "abbreviation barcode vin ssn domain"
 )
 
 
@@ -144,7 +150,7 @@ def read_column(name: str, prefix: str = "") -> tuple[Reading, ...]:
         name: The column.
         prefix: A word in front of every column of its table, which may be left out.
     """
-    parts = words(name)
+    parts = role_first(words(name))
     variants = [parts]
     if prefix and len(parts) > 1 and parts[0] == prefix:
         variants.append(parts[1:])
@@ -154,6 +160,18 @@ def read_column(name: str, prefix: str = "") -> tuple[Reading, ...]:
         for last in _unglued(variant[-1]) if variant else ():
             readings[_reading((*variant[:-1], *last))] = None
     return tuple(readings)
+
+
+def role_first(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """A role behind the key goes in front of it.
+
+    Example:
+        >>> role_first(("node", "id", "start")), role_first(("order", "id", "count")), role_first(("sk", "id", "curr"))
+        (('start', 'node', 'id'), ('order', 'id', 'count'), ('sk', 'id', 'curr'))
+    """
+    behind = len(parts) > 2 and parts[-2] in KEY_WORDS and not parts[-1].isdigit()
+    moves = behind and parts[-1] not in KEY_WORDS | _MEASURES | _BY and not KEY_WORDS.issuperset(parts[:-2])
+    return (parts[-1], *parts[:-1]) if moves else parts
 
 
 def _reading(parts: tuple[str, ...]) -> Reading:
@@ -198,6 +216,11 @@ def shared_words(names: Sequence[str]) -> frozenset[str]:
 def is_measure(core: Sequence[str]) -> bool:
     """Whether a column of this name holds an amount, a time or a description, unless a word marks it as a key."""
     return not core or core[-1] in _MEASURES
+
+
+def is_natural(name: str) -> bool:
+    """Whether a column of this name holds codes that identify things without being numbered: ``isbn``, ``login``."""
+    return words(name)[-1:] != () and words(name)[-1] in _NATURAL
 
 
 def abbreviates(short: str, word: str) -> bool:

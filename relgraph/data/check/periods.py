@@ -31,6 +31,7 @@ _PAIRS = (
     (bag("pickup"), bag("dropoff"), 0.05),
     (bag("in checkin"), bag("out checkout"), 0.05),
     (bag("open opened"), bag("close closed"), 0.05),
+    (bag("activation activated"), bag("deactivation deactivated"), 0.1),
 )
 _PLAIN = bag("date time timestamp datetime ts dt day at on")
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from relgraph.data.check.evidence import NameIndex
 from relgraph.data.check.identity import ENOUGH, composite_key, is_junction, own_key, target_columns
-from relgraph.data.check.inclusion import Searcher, values_equal
+from relgraph.data.check.inclusion import Searcher
 from relgraph.data.check.key_profile import ColumnProfile, profile_table
 from relgraph.data.check.key_words import is_measure, read_column
+from relgraph.data.check.near import nearly_key, nearly_reference
+from relgraph.data.check.overlap import values_equal
 from relgraph.data.check.proposals import ForeignKeyProposal, KeyProposal, Proposals
 from relgraph.data.check.time_choice import propose_times
 from relgraph.data.check.time_columns import Moment, moments_of
@@ -110,6 +112,9 @@ class _Finder:
                 key = self._other_key(table, foreign)
                 if key is not None:
                     primary[table.name] = key
+        bare = [table.name for table in tables if not table.primary_key and table.name not in primary]
+        missed = [nearly_key(self._names, name, self._profiles[name]) for name in bare]
+        self.notes += [note for note in missed if note is not None]
         foreign = self._composite(primary, foreign)
         order = {(t.name, c): (i, j) for i, t in enumerate(tables) for j, c in enumerate(t.column_names)}
         foreign.sort(key=lambda link: ([order[link.table, c] for c in link.columns], link.target))
@@ -141,6 +146,7 @@ class _Finder:
                 link = searcher.reference(table, profile)
                 if link is not None:
                     found.append(link)
+        self.notes += map(nearly_reference, searcher.near)
         if searcher.skipped:
             self.notes.append(
                 f"{searcher.skipped:,} columns whose names say nothing were not compared with the keys of other tables"

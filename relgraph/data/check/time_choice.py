@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from relgraph.data.check.key_words import bag, forms, words
 from relgraph.data.check.periods import interval_ends
 from relgraph.data.check.proposals import TimeProposal
-from relgraph.data.check.time_columns import MICROSECONDS_9000, Moment, time_words
+from relgraph.data.check.time_columns import MICROSECONDS_9000, PARTS, Moment, time_words
 from relgraph.data.schema import TableSchema
 from relgraph.data.sql import quote
 from relgraph.data.time import format_time
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["is_planned", "name_says", "propose_times"]
 
 _ENOUGH = 0.4
+_COARSE = 0.75  # a year whose name does not say that it is one, a date put together: where there is a finer time
 _NEAR = 0.1  # scores this close are told apart by which time comes first
 _COMPARED = 4
 
@@ -28,7 +29,8 @@ _BIRTH = bag("birth born dob birthday birthdate deceased death died dod nacimien
 _BIRTHS = ("birth", "geburt", "nacim", "naiss", "nascim")
 _ENDS = bag(
     "final exp expires expiry expire expiration until thru through to end ended ends finish finished close closed left "
-    "termination terminated leave exit deleted archived cancelled canceled deactivated disabled retired stop"
+    "termination terminated leave exit deleted archived cancelled canceled deactivated deactivation disabled retired "
+    "stop inactivation inactivated dissolved dissolution struck ceased cessation decommissioned"
 )
 _REWRITTEN = bag(
     "update updated updt upd modified modification mod changed change refreshed sync synced synchronized "
@@ -49,12 +51,15 @@ _EVENT = bag(
     "publication sent submitted submission opened open issue issued transaction trans txn visit visited rated "
     "rating logged log recorded reported filed entered entry invoice invoiced payment rental sale sold sales "
     "measured measurement observed observation sampled sample played play match game race flight departure "
-    "check checkin admit admitted admission pickup accident incident scheduled appointment registered "
+    "check checkin admit admitted admission pickup accident incident scheduled appointment registered reg "
     "registration signup signed review trade session start_time"
 )
 _STARTS = bag("from start started begin began beginning since effective first")
 _JOINED = bag("hire hired join joined enrolled enrollment employed appointed member")
-_FOUNDED = bag("release released founded established launch launched debut opening premiered built")
+_FOUNDED = bag(
+    "release released founded established launch launched debut opening premiered built incorporated incorporation "
+    "commissioned"
+)
 _PLAIN = bag("date time timestamp datetime ts dt day when datum fecha epoch unix utc moment at on")
 _YEARS = bag("year yr season month period")
 
@@ -72,10 +77,10 @@ def name_says(table: str, column: str) -> tuple[float, str]:
     parts = time_words(column)
     said = set(parts)
     about = [part for part in parts if part not in _PLAIN]
-    if said & _BIRTH or any(part.startswith(_BIRTHS) for part in parts):
-        return 0.0, "a person's birth or death, not when the row happened"
     if about and _names_table(tuple(about), words(table.rpartition(".")[2])):
         return 1.0, f"named after its table {table}"
+    if said & _BIRTH or any(part.startswith(_BIRTHS) for part in parts):
+        return 0.0, "a person's birth or death, not when the row happened"
     for group, score, why in (
         (_REWRITTEN, 0.15, "rewritten whenever the row changes, so it says nothing about when it happened"),
         (_PLANNED, 0.3, "planned, not when the row happened"),
@@ -135,6 +140,9 @@ def _judged(table: str, moment: Moment, rows: int) -> _Candidate:
     reasons = [why]
     if moment.how:
         reasons.append(f"holds {moment.how}")
+    unsaid = moment.how.endswith("year numbers") and not set(time_words(moment.column)) & _YEARS
+    if unsaid or moment.how == PARTS:
+        score *= _COARSE
     if moment.conversion is not None:
         reasons.append("can be read only after a conversion")
     if moment.low is None or (moment.low == moment.high and rows > 2):

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from relgraph.data.database import Database
 
-__all__ = ["MICROSECONDS_9000", "Moment", "moments_of", "time_words"]
+__all__ = ["MICROSECONDS_9000", "PARTS", "Moment", "moments_of", "time_words"]
 
 MICROSECONDS_9000 = 221_845_392_000_000_000
 """Year 9000: later ones stand for 'never'."""
+
+PARTS = "a date in three columns"
+"""How a moment is held whose year, month and day stand in columns of their own."""
 
 _FIRST_TEXTS = 200  # a text column whose first values are no dates is not read to its end
 _EARLIEST = -5_364_662_400_000_000  # year 1800
@@ -44,8 +47,14 @@ _FORMATS = (
     *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%B %d, %Y", "%d %B %Y", "%a %b %d %Y", "%B %Y"),
     *("%y%m%d", "%Y%m", "%Y-%m"),
 )
+_MOMENTS = (  # of mail and HTTP, of Twitter and C's ctime, of web servers
+    *("%a, %d %b %Y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M:%S %z"),
+    *("%a %b %d %H:%M:%S %z %Y", "%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z"),
+)
 _CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", " %H:%M:%S.%f")
-_YEARLY = bag("published publication founded established released release built opened debut premiered born")
+_YEARLY = bag(
+    "published publication founded established released release built opened debut premiered born commissioned launched"
+)
 _LIKE_A_DATE = re.compile(r"\d[/.\-: ,]+\w|[A-Za-z]{3}[ .\-]+\d|^\d{6}(\d{2})*$")
 _TIME_WORDS = bag(
     "date dates day time timestamp datetime ts dt at on when datum fecha zeit epoch unix utc moment year yr "
@@ -119,7 +128,7 @@ def _apart(word: str) -> list[str]:
 
 
 def moments_of(db: Database, table: TableSchema, profiles: Sequence[ColumnProfile]) -> list[Moment]:
-    """Every column that holds times, in table order.
+    """Every column that holds times, in table order; first of all a date in three columns, named after its year.
 
     Args:
         db: The database.
@@ -133,9 +142,9 @@ def moments_of(db: Database, table: TableSchema, profiles: Sequence[ColumnProfil
             moment = _measured(cursor, table.name, profile.name, sql, conversion, how)
             if moment.present and (moment.low is not None or not how):
                 found.append(moment)
-    if not found:
-        found += _from_parts(cursor, table, {time_words(p.name): p for p in profiles if p.family == "number"})
-    return found
+    whole = _from_parts(cursor, table, {time_words(p.name): p for p in profiles if p.family == "number"})
+    parts = {moment.column for moment in whole}
+    return [*whole, *(moment for moment in found if moment.column not in parts)]
 
 
 def _readings(
@@ -213,7 +222,7 @@ def _text_numbers(cursor: duckdb.DuckDBPyConnection, some: str, profile: ColumnP
 
 
 def _formats(cursor: duckdb.DuckDBPyConnection, some: str) -> list[str]:
-    forms = [day + clock for day in _FORMATS for clock in _CLOCKS]
+    forms = [*(day + clock for day in _FORMATS for clock in _CLOCKS), *_MOMENTS]
     # most texts are no dates, as one of them tells; DuckDB takes long to plan a term per form
     any_form = f"try_strptime(v, [{', '.join(map(literal, forms))}])"
     if not cursor.execute(f"SELECT count({any_form}) FROM (SELECT v FROM {some} LIMIT 1)").fetchall()[0][0]:
@@ -252,7 +261,7 @@ def _from_number(
 ) -> Iterator[tuple[str, str | None, str]]:
     name, relation = quote(profile.name), quote(table.name)
     low, high = float(profile.low), float(profile.high)
-    if low == 0 and high >= 100_000_000 and _named_as_time(profile.name):  # 0 stands for none
+    if low == 0 and high >= 1000 and _named_as_time(profile.name):  # 0 stands for none
         low = float(cursor.execute(f"SELECT min(nullif({name}, 0)) FROM {relation}").fetchall()[0][0])
     kind = _number_kind(profile.name, low, high)
     if profile.whole and low >= 19_000_101 and high <= 21_001_231:
@@ -291,8 +300,7 @@ def _from_parts(
     if not (year.low >= 1000 and year.high <= 2200 and month.low >= 1 and month.high <= 12 and day.high <= 31):
         return []
     value = f"TRY(make_date({', '.join(f'CAST({quote(p.name)} AS BIGINT)' for p in (year, month, day))}))"
-    how = "a date in three columns"
-    return [_measured(cursor, table.name, year.name, f"epoch_us(CAST({value} AS TIMESTAMP))", value, how)]
+    return [_measured(cursor, table.name, year.name, f"epoch_us(CAST({value} AS TIMESTAMP))", value, PARTS)]
 
 
 def _measured(
