@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ _SELF = bag(
     "superior head answer question duplicate reply father mother sire dam child ancestor replaced merged "
     "superseded base"
 )
+_PATH = re.compile(r"::|[.\\/]")
 _PERSON = bag("firstname lastname surname forename birthday birthdate dob gender")
 _COUNTS = bag("num no n nb nbr number count total max min avg mean sum")
 _REPORTS = bag("reports report reportsto belongs reply replies")
@@ -92,6 +94,11 @@ class NameIndex:
         self._by_part: dict[str, list[str]] = {}
         self._by_key: dict[str, list[tuple[str, str]]] = {}
         self._by_key_core: dict[str, list[tuple[str, str]]] = {}
+        self._by_tail: dict[str, dict[str, int]] = {}
+        self._declared = {table.name: table.primary_key for table in tables}
+        own = {name: [self.own(name, column) for column in targets.get(name, ())] for name in self._prefix}
+        self._plainest = {name: max(grades, default=0.0) for name, grades in own.items()}
+        self._has_home = {name: any(self.is_home(name, c) for c in targets.get(name, ())) for name in self._prefix}
         for name, cores in self._cores.items():
             for text in dict.fromkeys(text for core in cores for text in sorted(forms(core))):
                 self._by_core.setdefault(text, []).append(name)
@@ -100,6 +107,10 @@ class NameIndex:
                 self._by_part.setdefault(text, []).append(name)
             for text in dict.fromkeys(text for core in cores if len(core) > 1 for text in sorted(forms(core[-1:]))):
                 self._by_last.setdefault(text, []).append(name)
+            whole = words(name.rpartition(".")[2])
+            for start in range(1, len(whole)):
+                for text in forms(whole[start:]):
+                    self._by_tail.setdefault(text, {})[name] = len(whole)
             for column in targets.get(name, ()):
                 for text in self.spellings(name, column):
                     self._by_key.setdefault(text, []).append((name, column))
@@ -117,6 +128,8 @@ class NameIndex:
 
     def own(self, table: str, column: str) -> float:
         """How plainly the column's name says that it identifies the rows of its own table, 0..1."""
+        if self._declared[table] and column not in self._declared[table]:
+            return 0.0
         if "pk" in words(column):
             return 0.95
         return max((self._own(table, reading, column) for reading in self.readings(table, column)), default=0.0)
@@ -129,6 +142,19 @@ class NameIndex:
             if place not in best or best[place].grade < found.grade:
                 best[place] = found
         return sorted(best.values(), key=lambda entry: -entry.grade)
+
+    def is_home(self, table: str, column: str) -> bool:
+        """Whether the rows of a table are identified by this column, and not by one that happens to be unique."""
+        own = self.own(table, column)
+        return self._declared[table] == (column,) or own >= max(0.75, self._plainest[table])
+
+    def table_meant(self, text: str) -> str | None:
+        """The table that a value names: ``Issue`` and ``App::Issue`` mean ``issues``; None if none or several do."""
+        for part in (text, *_PATH.split(text)[-1:]):
+            found = {name for form in forms(words(part)) for name in self._by_core.get(form, ())} if words(part) else ()
+            if len(found) == 1:
+                return next(iter(found))
+        return None
 
     def extends(self, table: str, other: str) -> bool:
         """Whether a table's name holds that of another and more: ``order_line_tax`` extends ``order_lines``."""
@@ -171,6 +197,7 @@ class NameIndex:
     def _found(self, table: str, column: str) -> Iterator[NameEvidence]:
         yield from self._named_keys(table, column)
         for reading in self.readings(table, column):
+            yield from self._between(table, reading)
             counts = len(reading.core) > 1 and reading.core[0] in _COUNTS
             if len(reading.core) == 1 and reading.core[0] in _TEXTS and not reading.marked:  # a number where a text is
                 for target in dict.fromkeys(
@@ -203,6 +230,8 @@ class NameIndex:
                     plain = is_measure(words(key)) and not self.marked(target, key)
                     if start == 0 and target != table:
                         grade = 1.0 if self.marked(target, key) else 0.9
+                        if not self.is_home(target, key) and self._has_home[target]:
+                            grade = 0.75  # more likely a reference of one row each
                         if plain:
                             grade = 0.5 if len(words(key)) == 1 else 0.8
                         yield NameEvidence(target, key, grade, f"has the name of {target}.{key}")
@@ -241,6 +270,18 @@ class NameIndex:
                             grade = 0.95 if reading.marked else 0.55 if counted else 0.8
                             yield NameEvidence(target, "", grade, f"names the table {target} next to its own")
 
+    def _between(self, table: str, reading: Reading) -> Iterator[NameEvidence]:
+        """Tables that the column's own table is named after, too: ``books_series_link.series``."""
+        own = words(table.rpartition(".")[2])
+        size = len(reading.core)
+        if any(
+            forms(own[i : i + size]) & forms(reading.core) for i in range(len(own) - size + 1) if 0 < size < len(own)
+        ):
+            for target in dict.fromkeys(t for text in sorted(forms(reading.core)) for t in self._by_core.get(text, ())):
+                if target != table:
+                    grade = 0.65 if is_measure(reading.core) else 0.85
+                    yield NameEvidence(target, "", grade, f"names the table {target}, as its own table does")
+
     def _roles(self, table: str, reading: Reading, by: bool) -> Iterator[NameEvidence]:
         core = reading.core
         last = core[-1] if core[-1] not in ("to", "by", "of") or len(core) == 1 else core[-2]
@@ -264,6 +305,10 @@ class NameIndex:
 
     def _loosely_named(self, table: str, reading: Reading) -> Iterator[NameEvidence]:
         core = reading.core
+        tails = {name: size for text in forms(core) for name, size in self._by_tail.get(text, {}).items()}
+        closest = [name for name, size in tails.items() if size == min(tails.values())]
+        if len(closest) == 1 and closest[0] != table and core[-1] not in _KINDS:
+            yield NameEvidence(closest[0], "", 0.85, f"is how the name of the table {closest[0]} ends")
         for text in sorted(forms(core)):
             for target in self._by_part.get(text, ()):
                 if target != table:
@@ -272,11 +317,7 @@ class NameIndex:
             if target == table:
                 continue
             for other in cores:
-                if (
-                    len(other) == 1
-                    and len(core[-1]) >= 4
-                    and any(text.endswith(tuple(forms(core))) for text in forms(other))
-                ):
+                if len(core[-1]) >= 4 and any(text.endswith(tuple(forms(core))) for text in forms(other[-1:])):
                     yield NameEvidence(target, "", 0.65, f"is a part of the name of the table {target}")
                 elif len(other) == 1 and any(
                     len(text) >= 4 and len(core[-1]) >= len(text) + 2 and core[-1].endswith(text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from relgraph.data.check.evidence import NameEvidence, NameIndex
 from relgraph.data.check.key_profile import ColumnProfile
 from relgraph.data.check.key_words import is_measure, is_natural, words
+from relgraph.data.check.kinds import Told
 from relgraph.data.check.overlap import (
     Column,
     keys_within,
@@ -109,6 +110,7 @@ class Searcher:
         profiles: Of every table.
         targets: Per table the columns that identify a row, the plainest first.
         names: What the names say.
+        told: Per table and column what a second column says of its target.
     """
 
     def __init__(
@@ -117,8 +119,10 @@ class Searcher:
         profiles: Mapping[str, Sequence[ColumnProfile]],
         targets: Mapping[str, Sequence[ColumnProfile]],
         names: NameIndex,
+        told: Mapping[tuple[str, str], Told],
     ) -> None:
         self._cursor = db.cursor()
+        self._told = told
         self._targets = {table: [Column(table, profile) for profile in found] for table, found in targets.items()}
         self._all = [column for found in self._targets.values() for column in found]
         self._texts = {
@@ -142,10 +146,13 @@ class Searcher:
         child = Column(table.name, profile)
         if not profile.can_be_key and not (profile.present == 0 and profile.family != "time"):
             return None
-        named = list(self._named(child))
+        told = self._told.get((table.name, profile.name))
+        if told is not None and told.target is None:
+            return None
+        named = list(self._named(child)) if told is None else list(self._told_target(child, told))
         tried = list(self._measure(child, named[:_MOST_NAMED]))
         measured = [found for found in tried if self._holds(child, found)]
-        if not measured and profile.present:
+        if not measured and profile.present and told is None:
             unnamed = [(target, None) for target in self._unnamed_targets(child)]
             measured = [found for found in self._measure(child, unnamed) if found.holds]
         if measured:
@@ -223,6 +230,12 @@ class Searcher:
                 if child.table != target.table and may_include(child.profile, target.profile):
                     yield target, found
 
+    def _told_target(self, child: Column, told: Told) -> Iterator[tuple[Column, NameEvidence | None]]:
+        for target in self._targets.get(told.target or "", ()):
+            if self._allowed(child, target) and may_include(child.profile, target.profile):
+                reason = f"goes with {told.kind}, which says {target.table} in every row"
+                yield target, NameEvidence(target.table, "", 0.95, reason)
+
     def _namesakes(self, child: Column) -> Iterator[tuple[Column, NameEvidence | None]]:
         """Keys of the same name where the name says nothing, as ``uid``; for ``id`` only values can tell."""
         name = child.profile.name.casefold()
@@ -249,7 +262,11 @@ class Searcher:
             and may_include(own, target.profile)
             and own.distinct <= 1.6 * target.profile.distinct
             and (own.family != "text" or own.length >= (4 if own.distinct < 10 else 3))
-            and (marked or target.profile.position == 0 or is_natural(target.profile.name))
+            and (
+                target.profile.position == 0
+                or is_natural(target.profile.name)
+                or self._names.is_home(target.table, target.profile.name)
+            )
             and lies_inside(own, target.profile)
             and not without_gaps(target.profile)  # every number in its range is there: that says nothing
         ]

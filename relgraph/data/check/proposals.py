@@ -14,6 +14,7 @@ __all__ = [
     "ForeignKeyProposal",
     "KeyProposal",
     "Proposals",
+    "SpoiledKey",
     "TimeProposal",
     "conversion_query",
     "declared_keys",
@@ -105,6 +106,27 @@ class TimeProposal:
 
 
 @dataclass(frozen=True)
+class SpoiledKey:
+    """A column that would be a key if a few of its rows were corrected.
+
+    Args:
+        table: Its table.
+        column: Named like a key, or referred to.
+        distinct: Different values.
+        repeated: How many of them stand more than once.
+        null: Rows without a value.
+        referring: ``table.column`` of everything that seems to refer to it.
+    """
+
+    table: str
+    column: str
+    distinct: int
+    repeated: int
+    null: int
+    referring: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Proposals:
     """Everything proposed for a database.
 
@@ -113,12 +135,14 @@ class Proposals:
         foreign_keys: In the order of the schema and of the columns.
         times: Per table the best first; a table may have none that is ``chosen``.
         notes: What was not looked at, and why.
+        spoiled: Keys but for a few rows; they are not proposed.
     """
 
     primary_keys: tuple[KeyProposal, ...] = ()
     foreign_keys: tuple[ForeignKeyProposal, ...] = ()
     times: tuple[TimeProposal, ...] = ()
     notes: tuple[str, ...] = ()
+    spoiled: tuple[SpoiledKey, ...] = ()
 
 
 def declared_keys(proposals: Proposals, schema: Schema) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from relgraph.data.check.identity import ENOUGH, composite_key, is_junction, own
 from relgraph.data.check.inclusion import Searcher
 from relgraph.data.check.key_profile import ColumnProfile, profile_table
 from relgraph.data.check.key_words import is_measure, read_column
-from relgraph.data.check.near import nearly_key, nearly_reference
+from relgraph.data.check.kinds import told_targets
+from relgraph.data.check.near import nearly_reference
 from relgraph.data.check.overlap import values_equal
-from relgraph.data.check.proposals import ForeignKeyProposal, KeyProposal, Proposals
+from relgraph.data.check.proposals import ForeignKeyProposal, KeyProposal, Proposals, SpoiledKey
+from relgraph.data.check.spoiled import spoiled_keys
 from relgraph.data.check.time_choice import propose_times
 from relgraph.data.check.time_columns import Moment, moments_of
 from relgraph.data.progress import track
@@ -67,7 +69,7 @@ def propose(db: Database, found: Survey | None = None, progress: bool = True) ->
     """
     tables = list(db.schema)
     counted = found or survey(db, progress)
-    finder = _Finder(db, counted.profiles)
+    finder = _Finder(db, counted)
     primary, foreign = finder.keys(progress)
     # a year that is part of a key still says when the row happened
     keys = {table.name: _alone(table.primary_key, *(k.columns for k in table.foreign_keys)) for table in tables}
@@ -81,7 +83,7 @@ def propose(db: Database, found: Survey | None = None, progress: bool = True) ->
         for table in tables
         for time in propose_times(db, table, counted.moments[table.name], keys[table.name], table.name in refers)
     ]
-    return Proposals(tuple(primary), tuple(foreign), tuple(times), tuple(finder.notes))
+    return Proposals(tuple(primary), tuple(foreign), tuple(times), tuple(finder.notes), tuple(finder.spoiled))
 
 
 def _alone(*keys: Sequence[str] | None) -> frozenset[str]:
@@ -89,18 +91,50 @@ def _alone(*keys: Sequence[str] | None) -> frozenset[str]:
     return frozenset(key[0] for key in keys if key is not None and len(key) == 1)
 
 
+def _days(moments: Iterable[Moment]) -> frozenset[str]:
+    """Columns that hold days or moments as texts or numbers; a year may be a key as well."""
+    coarse = ("year", "three columns")
+    return frozenset(m.column for m in moments if m.how and not any(word in m.how for word in coarse))
+
+
+def _nearest(
+    found: Sequence[ForeignKeyProposal], several: Sequence[tuple[str, tuple[str, ...], str, tuple[str, ...]]]
+) -> list[ForeignKeyProposal]:
+    """Without references that a row also has through another one: of a schedule line to an order through its item."""
+    known = set(several)
+
+    def through(link: ForeignKeyProposal) -> bool:
+        for table, columns, target, key in several:
+            if table == link.table and set(link.columns) < set(columns):
+                there = dict(zip(columns, key, strict=True))
+                if (target, tuple(there[c] for c in link.columns), link.target, link.target_columns) in known:
+                    return True
+        return False
+
+    return [link for link in found if not through(link)]
+
+
 class _Finder:
-    def __init__(self, db: Database, profiles: Mapping[str, Sequence[ColumnProfile]]) -> None:
+    def __init__(self, db: Database, counted: Survey) -> None:
         self._db = db
-        self._profiles = profiles
+        self._profiles = profiles = counted.profiles
         tables = list(db.schema)
         plain = NameIndex(tables, {})
         repeated = frozenset(
             p.name.casefold() for found in profiles.values() for p in found if p.family == "text" and not p.unique
         )
-        self._targets = {t.name: target_columns(plain, t, profiles[t.name], repeated) for t in tables}
+        days = {name: _days(moments) for name, moments in counted.moments.items()}
+        self._targets = {
+            t.name: [p for p in found if p.position == 0 or p.name not in days[t.name] or plain.marked(t.name, p.name)]
+            for t in tables
+            for found in [target_columns(plain, t, profiles[t.name], repeated)]
+        }
         self._names = NameIndex(tables, {name: [p.name for p in found] for name, found in self._targets.items()})
-        self.notes: list[str] = []
+        cursor = db.cursor()
+        told = [told for t in tables for told in told_targets(cursor, self._names, t.name, profiles[t.name])]
+        self._told = {(entry.table, entry.column): entry for entry in told}
+        self.notes = [str(entry) for entry in told if entry.target is None]
+        self.spoiled: list[SpoiledKey] = []
 
     def keys(self, progress: bool) -> tuple[list[KeyProposal], list[ForeignKeyProposal]]:
         """Primary and foreign keys, each in the order of the schema."""
@@ -112,9 +146,7 @@ class _Finder:
                 key = self._other_key(table, foreign)
                 if key is not None:
                     primary[table.name] = key
-        bare = [table.name for table in tables if not table.primary_key and table.name not in primary]
-        missed = [nearly_key(self._names, name, self._profiles[name]) for name in bare]
-        self.notes += [note for note in missed if note is not None]
+        self.spoiled = spoiled_keys(self._db, self._profiles, self._names, primary, foreign)
         foreign = self._composite(primary, foreign)
         order = {(t.name, c): (i, j) for i, t in enumerate(tables) for j, c in enumerate(t.column_names)}
         foreign.sort(key=lambda link: ([order[link.table, c] for c in link.columns], link.target))
@@ -134,7 +166,7 @@ class _Finder:
         return any(entry.grade >= 0.9 and entry.table != table for entry in found)
 
     def _references(self, tables: Iterable[TableSchema]) -> list[ForeignKeyProposal]:
-        searcher = Searcher(self._db, self._profiles, self._targets, self._names)
+        searcher = Searcher(self._db, self._profiles, self._targets, self._names, self._told)
         found = []
         for table in tables:
             declared = {key.columns[0] for key in table.foreign_keys if len(key.columns) == 1}
@@ -210,7 +242,14 @@ class _Finder:
             for own, other in zip(columns, key, strict=True)
             if single.get((table, own)) == single.get((target, other))
         }
-        return [link for link in foreign if (link.table, link.columns[0]) not in covered] + found
+        covered |= {  # whatever else is unique there
+            (link.table, link.columns[0])
+            for link in foreign
+            for table, columns, target, key in several
+            if (table, target) == (link.table, link.target)
+            and (link.columns[0], link.target_columns[0]) in zip(columns, key, strict=True)
+        }
+        return [link for link in foreign if (link.table, link.columns[0]) not in covered] + _nearest(found, several)
 
     def _same_names(self, parent: str, key: Sequence[str], child: TableSchema) -> tuple[str, ...] | None:
         """The child's columns that are named like the key, if all are and the key is more than times and numbers."""

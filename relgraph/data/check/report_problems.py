@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from relgraph.data.check.proposals import conversion_query
+from relgraph.data.check.proposals import Proposals, conversion_query
+from relgraph.data.sql import quote
 
 if TYPE_CHECKING:
-    from relgraph.data.check.proposals import TimeProposal
+    from relgraph.data.check.proposals import SpoiledKey, TimeProposal
     from relgraph.data.check.report import ForeignKeyReport, Report, TableReport
 
 __all__ = ["problems"]
+
+_NAMED = 3  # of many columns
 
 
 def problems(report: Report) -> Iterator[str]:
     """A sentence for everything that is not sound."""
     if report.proposals is not None:
         yield from _proposed(report)
-    tied = (
-        set()
-        if report.proposals is None
-        else {name for link in report.proposals.foreign_keys for name in (link.table, link.target)}
-    )
+    found = Proposals() if report.proposals is None else report.proposals
+    tied = {name for link in found.foreign_keys for name in (link.table, link.target)}
+    for key in found.spoiled:
+        yield _spoiled(key)
+        tied |= {key.table, *(name.rpartition(".")[0] for name in key.referring)} if key.referring else set()
     proposed = report.proposed_times
     for table in report.tables:
         yield from _keys_of(table)
@@ -82,6 +85,30 @@ def _conversion(time: TimeProposal) -> str:
         f"it with tables={{'*': None, {time.table!r}: {query!r}}} or a view in the source, and declare "
         f"times={{{time.table!r}: {time.column!r}}}"
     )
+
+
+def _spoiled(key: SpoiledKey) -> str:
+    why = []
+    if key.repeated:
+        why.append(f"{key.repeated:,} of its {key.distinct:,} values {_stands(key.repeated)} more than once")
+    if key.null:
+        why.append(f"{_counted(key.null, 'row')} {'has' if key.null == 1 else 'have'} none")
+    some = [
+        *key.referring[:_NAMED],
+        *([f"{len(key.referring) - _NAMED:,} more"] if len(key.referring) > _NAMED else []),
+    ]
+    names = " and ".join(filter(None, (", ".join(some[:-1]), *some[-1:])))
+    used = f"{names} {'seems' if len(some) == 1 else 'seem'} to refer to it" if some else "it is named like one"
+    where = f" WHERE {quote(key.column)} IS NOT NULL" if key.null else ""
+    query = f"SELECT DISTINCT ON ({quote(key.column)}) * FROM {quote(key.table)}{where}"
+    return (
+        f"{key.table}.{key.column}: {' and '.join(why)}, so it is no key, though {used}; correct these rows and check "
+        f"again, or keep one per value: tables={{'*': None, {key.table!r}: {query!r}}}"
+    )
+
+
+def _stands(count: int) -> str:
+    return "stands" if count == 1 else "stand"
 
 
 def _keys_of(table: TableReport) -> Iterator[str]:
