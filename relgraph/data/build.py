@@ -197,7 +197,8 @@ def _features(
             cursor, numbered, numbered, meanings, num_rows, arrays, encoder, progress, stats
         ), meanings
     with _fitted(db, cursor, table, numbered, *moments) as fitted:
-        meanings = understand_columns(cursor, table, fitted, settings.types.get(table.name, {}), text is not None)
+        given, keys = settings.types.get(table.name, {}), db.schema.key_columns(table.name)
+        meanings = understand_columns(cursor, table, fitted, given, text is not None, keys)
         found = encode_columns(cursor, numbered, fitted, meanings, num_rows, arrays, text or DEFAULT_TEXT, progress)
     return found, meanings
 
@@ -213,7 +214,7 @@ def _given_types(
         if not dot:
             raise SchemaError(f"{given}: {where!r} names no column; expected 'table.column'")
         db.schema[table].column(column)
-        if column in db.schema[table].key_columns:
+        if column in db.schema.key_columns(table):
             raise SchemaError(f"{given}: {where} is part of a key, which becomes no feature; leave it out")
         try:
             chosen.setdefault(table, {})[column] = SemanticType(kind)

@@ -7,7 +7,7 @@ for columns named like an id), both with ``d <= n / 2`` (or ``d = 2``). The firs
 =================================================================================  ====================
 a column that ...                                                                  becomes
 =================================================================================  ====================
-is part of a primary or foreign key                                                nothing
+is part of a primary or foreign key, or what one refers to                        nothing
 says until when a row holds (``TableSchema.end_column``)                           nothing
 is a BLOB, STRUCT, MAP, UNION or GEOMETRY, or a list of lists                      unsupported
 has one value or none; but one value and NULLs, which is a flag                    constant; categorical
@@ -113,6 +113,7 @@ def understand_columns(
     fitted: Source,
     types: Mapping[str, SemanticType],
     text: bool = True,
+    keys: frozenset[str] | None = None,
 ) -> list[ColumnMeaning]:
     """The semantic type of every column that is part of no key.
 
@@ -122,13 +123,15 @@ def understand_columns(
         fitted: The rows that may be looked at: those up to the fit time.
         types: Types given instead of found, by column name.
         text: Whether text becomes a feature.
+        keys: The columns of keys; those that the table itself declares by default.
 
     Raises:
         SchemaError: If a given type does not fit the storage type or names no column.
     """
     for name in types:
         table.column(name)
-    columns = [column for column in table.columns if column.name not in table.key_columns]
+    left = table.key_columns if keys is None else keys
+    columns = [column for column in table.columns if column.name not in left]
     profiles = profile_columns(connection, columns, fitted, types)
     meanings = []
     for column, profile in zip(columns, profiles, strict=True):

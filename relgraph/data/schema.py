@@ -160,6 +160,11 @@ class Schema:
         """The columns a foreign key refers to, with the primary key filled in."""
         return key.target_columns or self[key.table].primary_key
 
+    def key_columns(self, table: str) -> frozenset[str]:
+        """Every column of a table's keys and what keys of other tables refer to; none may become a feature."""
+        referred = (self.target_columns(key) for _, key in self.foreign_keys if key.table == table)
+        return self[table].key_columns.union(*referred)
+
     def validate(self) -> None:
         """Check names, keys and references.
 

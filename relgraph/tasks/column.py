@@ -212,7 +212,10 @@ class ColumnTask(Task):
         """
         table = db.schema[self.entity_table]
         dtype = table.column(self.column).dtype
-        for what, columns in (("key", table.key_columns), ("time", (table.time_column, table.end_column))):
+        for what, columns in (
+            ("key", db.schema.key_columns(table.name)),
+            ("time", (table.time_column, table.end_column)),
+        ):
             if self.column in columns:
                 raise SchemaError(
                     f"{self.hidden[0]} is part of a {what} and cannot be filled in; a LinkTask ranks the rows of "

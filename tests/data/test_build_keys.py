@@ -126,3 +126,17 @@ def test_a_cut_is_built_as_the_rows_it_shows() -> None:
     assert expected.nodes["sale"].time is not None
     assert built.nodes["sale"].time is not None
     assert expected.nodes["sale"].time.tolist() == built.nodes["sale"].time.tolist()
+
+
+def test_what_a_key_refers_to_is_no_feature() -> None:
+    frames = {
+        "work": pa.table({"id": [1, 2, 3], "accession": ["1901.5", "1902.5", "1903.5"], "height": [1.5, 2.5, 4.0]}),
+        "loan": pa.table({"work": ["1901.5", "1901.5", "1903.5"], "days": [1.5, 2.5, 4.0]}),
+    }
+    keys = {"work": "id", "loan": {"foreign_keys": {"work": ("work", ("accession",))}}}
+    with relgraph.connect(frames, keys=keys, progress=False) as db:
+        features = relgraph.build_graph(db, progress=False)["work"].features
+        assert features is not None
+        assert features.column_names == ("height",)
+        with pytest.raises(SchemaError, match="part of a key"):
+            relgraph.build_graph(db, types={"work.accession": "numerical"}, progress=False)

@@ -273,3 +273,49 @@ def test_every_form_of_the_report_holds_the_same_and_no_name_escapes_into_the_pa
     assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
     for sentence in report.problems:
         assert sentence in str(report)
+
+
+def test_nothing_of_the_same_day_is_later_than_a_day() -> None:
+    noon = [day + dt.timedelta(hours=12) for day in days(0, 1, 2, 3)]
+    frames = {
+        "stay": {"stay_id": range(4), "admitted_at": noon},
+        "note": {"note_id": range(4), "stay_id": range(4), "noted_on": days(0, 1, 2, 2), "written_at": noon},
+    }
+    keys = {"stay": "stay_id", "note": {"primary_key": "note_id", "foreign_keys": {"stay_id": "stay"}}}
+    report = check(frames, keys=keys, times={"stay": "admitted_at", "note": "noted_on"})
+    assert report.foreign_keys[0].future == 1
+    assert report.tables[1].later_columns == ()
+
+
+def test_columns_later_than_their_row_stand_in_one_sentence() -> None:
+    later = {"closed_at": days(5, 6, 7, 8), "updated_at": days(6, 7, 8, 9)}
+    report = check(
+        {"t": {"id": range(4), "opened_at": days(0, 1, 2, 3), **later}}, keys={"t": "id"}, times={"t": "opened_at"}
+    )
+    (sentence,) = [sentence for sentence in report.problems if "later than" in sentence]
+    assert sentence == (
+        "t: 2 columns are later than opened_at in most rows, closed_at (100.0%), updated_at (100.0%): as features they "
+        "tell the future; leave them out, build_graph(db, types={'t.closed_at': 'identifier', 't.updated_at': "
+        "'identifier'}), or declare closed_at as the end: times={'t': ('opened_at', 'closed_at')}"
+    )
+
+
+def test_a_zero_that_refers_to_nothing_is_named() -> None:
+    frames = {"p": {"id": [1, 2]}, "c": {"id": range(5), "p": [0, 0, 1, 9, None]}}
+    report = check(frames, keys={"p": "id", "c": {"primary_key": "id", "foreign_keys": {"p": "p"}}})
+    assert (report.foreign_keys[0].dangling, report.foreign_keys[0].zeros) == (3, 2)
+    assert said(report, "does not exist (2 of them hold 0, which mostly means none); they get no edge")
+
+
+def test_the_times_that_rows_inherit_stand_in_one_sentence() -> None:
+    frames = {
+        "a": {"id": range(2), "at": days(0, 1)},
+        "b": {"id": range(2), "at": days(0, 1)},
+        "c": {"a": range(2), "b": range(2)},
+    }
+    keys = {"a": "id", "b": "id", "c": {"foreign_keys": {"a": "a", "b": "b"}}}
+    report = check(frames, keys=keys, times={"a": "at", "b": "at"})
+    assert said(
+        report,
+        "c: has no time of its own, so a graph gives its rows the latest time of those they refer to: a (a), b (b)",
+    )

@@ -150,3 +150,37 @@ def test_times_as_programs_keep_them(columns: dict[str, Any], first: str) -> Non
         assert time.conversion is None
         assert time.span is not None
         assert time.span[0].startswith(first)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("gueltig_ab", "gueltig_bis"), ("von", "bis"), ("fecha_inicio", "fecha_fin"), ("debut", "fin")]
+)
+def test_intervals_in_other_languages(start: str, end: str) -> None:
+    begins = np.datetime64("2019-01-01") + some(0, 900)
+    found = proposals({"contract": numbered(ROWS, **{start: begins, end: begins + 30, "geboren": begins - 9000})})
+    assert [(time.column, time.end_column) for time in found.times if time.chosen] == [(start, end)]
+
+
+def test_a_few_texts_among_dates_are_named_and_left_out() -> None:
+    run = [f"2021-0{1 + i % 9}-0{1 + i % 9} 08:30" if i % 50 else "n/a" for i in range(ROWS)]
+    frame = numbered(ROWS, run_on=run)
+    with relgraph.connect({"assay": pa.table(frame)}, progress=False) as db:
+        report = db.check()
+    assert any("text dates, but also texts such as 'n/a'" in sentence for sentence in report.problems)
+    with relgraph.connect({"assay": pa.table(frame)}, tables=report.proposed_tables, progress=False) as db:
+        assert db.check().proposed_times == {"assay": "run_on"}
+        assert db.sql("SELECT count(run_on), min(run_on) FROM assay").to_pylist()[0]["count(run_on)"] == ROWS - 8
+
+
+def test_the_year_of_a_key_is_that_of_the_row_referred_to() -> None:
+    year, number = 2020 + np.arange(60) % 2, 1000 + np.arange(60) // 2
+    posted = np.datetime64("2020-01-10") + np.arange(60) * 7
+    child = some(0, 59)
+    tables = {
+        "invoice": {"invoice_no": number, "fiscal_year": year, "posted_on": posted},
+        "invoice_item": numbered(ROWS, invoice_no=number[child], fiscal_year=year[child]),
+    }
+    keys: dict[str, Any] = {"invoice": ["invoice_no", "fiscal_year"], "invoice_item": "id"}
+    found = proposals(tables, keys=keys)
+    assert [key.name for key in found.foreign_keys] == ["invoice_no+fiscal_year"]
+    assert [(time.table, time.column) for time in found.times if time.chosen] == [("invoice", "posted_on")]

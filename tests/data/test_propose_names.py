@@ -23,7 +23,7 @@ DAYS = np.array([f"{2018 + i // 336}{1 + i // 28 % 12:02}{1 + i % 28:02}" for i 
     ],
 )
 def test_a_table_named_after_its_part_of_a_program(column: str, others: tuple[str, ...], target: str) -> None:
-    tables = {"shop_cart": numbered(ROWS, **{column: some(1, 60)}), target: numbered(60 if "_type" in column else 900)}
+    tables = {"shop_cart": numbered(ROWS, **{column: some(1, 60)}), target: numbered(60 if "event" in column else 900)}
     tables |= {name: numbered(70) for name in others}
     assert references(tables) == {f"shop_cart.{column} -> {target}"}
 

@@ -307,7 +307,7 @@ class NameIndex:
         core = reading.core
         tails = {name: size for text in forms(core) for name, size in self._by_tail.get(text, {}).items()}
         closest = [name for name, size in tails.items() if size == min(tails.values())]
-        if len(closest) == 1 and closest[0] != table and core[-1] not in _KINDS:
+        if len(closest) == 1 and closest[0] != table and not set(core) <= _KINDS:
             yield NameEvidence(closest[0], "", 0.85, f"is how the name of the table {closest[0]} ends")
         for text in sorted(forms(core)):
             for target in self._by_part.get(text, ()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,10 @@ from relgraph.data.check.propose import Survey, propose, survey
 from relgraph.data.check.report import ForeignKeyReport, LaterColumn, Report, TableReport
 from relgraph.data.check.suspects import LabelledTask, label_leaks, later_columns
 from relgraph.data.check.time_choice import is_planned
-from relgraph.data.check.time_columns import MICROSECONDS_9000
+from relgraph.data.check.time_columns import MICROSECONDS_9000, in_days, whole_days
 from relgraph.data.progress import track
 from relgraph.data.schema import ForeignKey, TableSchema
-from relgraph.data.sql import quote, quote_all
+from relgraph.data.sql import WHOLE_NUMBERS, quote, quote_all
 from relgraph.data.time import format_time, time_expression, to_moment
 from relgraph.errors import SchemaError
 
@@ -200,17 +200,27 @@ def _foreign_key(db: Database, table: TableSchema, key: ForeignKey, times: Mappi
     match = " AND ".join(f"child.{quote(own)} = parent.{quote(other)}" for own, other in pairs)
     child, parent = quote(table.name), quote(key.table)
     null = _row(db, f"SELECT count(*) FROM {child} AS child WHERE {absent}")[0]
-    dangling = _row(db, f"SELECT count(*) FROM {child} AS child ANTI JOIN {parent} AS parent ON {match}")[0] - null
+    zero = f"child.{quote(key.columns[0])} = 0" if _is_number(table, key.columns) else "FALSE"
+    orphans = f"FROM {child} AS child ANTI JOIN {parent} AS parent ON {match}"
+    dangling, zeros = _row(db, f"SELECT count(*), count(*) FILTER ({zero}) {orphans}")
+    dangling -= null
     future = None
     if table.name in times and key.table in times:
         own = f"(SELECT *, {times[table.name]} AS __time FROM {child})"
         other = f"(SELECT *, {times[key.table]} AS __time FROM {parent})"
-        earlier = f"{match} AND child.__time < parent.__time"
+        day = in_days("parent.__time") if whole_days(db.cursor(), times[table.name], table.name) else "parent.__time"
+        earlier = f"{match} AND child.__time < {day}"
         future = _row(db, f"SELECT count(*) FROM {own} AS child JOIN {other} AS parent ON {earlier}")[0]
     ambiguous = 0
     if set(targets) != set(db.schema[key.table].primary_key):
         present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in targets)
         ambiguous = _repetitions(db, f"SELECT 1 FROM {parent} WHERE {present} GROUP BY {quote_all(targets)}")
     return ForeignKeyReport(
-        *(table.name, key.name, key.table, db.num_rows(table.name), null, dangling, future), ambiguous=ambiguous
+        *(table.name, key.name, key.table, db.num_rows(table.name), null, dangling, future),
+        ambiguous=ambiguous,
+        zeros=zeros,
     )
+
+
+def _is_number(table: TableSchema, columns: Sequence[str]) -> bool:
+    return len(columns) == 1 and table.column(columns[0]).dtype in WHOLE_NUMBERS

@@ -32,6 +32,9 @@ _PAIRS = (
     (bag("in checkin"), bag("out checkout"), 0.05),
     (bag("open opened"), bag("close closed"), 0.05),
     (bag("activation activated"), bag("deactivation deactivated"), 0.1),
+    (bag("von ab seit beginn"), bag("bis ende"), 0.12),
+    (bag("desde inicio"), bag("hasta fin fim"), 0.12),
+    (bag("debut depuis inizio"), bag("fin fine"), 0.12),
 )
 _PLAIN = bag("date time timestamp datetime ts dt day at on")
 

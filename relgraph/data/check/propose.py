@@ -78,10 +78,18 @@ def propose(db: Database, found: Survey | None = None, progress: bool = True) ->
     for key in primary:
         keys[key.table] |= _alone(key.columns)
     refers = {link.table for link in foreign} | {table.name for table in tables if table.foreign_keys}
+    within: dict[str, set[str]] = {table.name: set() for table in tables}
+    for name, columns in (
+        *((link.table, link.columns) for link in foreign),
+        *((table.name, key.columns) for table, key in db.schema.foreign_keys),
+    ):
+        if len(columns) > 1:
+            within[name].update(columns)
     times = [
         time
         for table in tables
-        for time in propose_times(db, table, counted.moments[table.name], keys[table.name], table.name in refers)
+        for name in [table.name]
+        for time in propose_times(db, table, counted.moments[name], keys[name], name in refers, frozenset(within[name]))
     ]
     return Proposals(tuple(primary), tuple(foreign), tuple(times), tuple(finder.notes), tuple(finder.spoiled))
 

@@ -83,8 +83,10 @@ class ForeignKeyReport:
         rows: Rows of ``table``.
         null: Rows with a NULL in the key.
         dangling: Rows without NULL whose value the target does not have.
-        future: Rows that are earlier than the row they refer to, where both tables have times; None where not.
+        future: Rows that are earlier than the row they refer to, where both tables have times; None where not. Times
+            in whole days are earlier only on an earlier day.
         ambiguous: Values that stand more than once in the columns referred to.
+        zeros: Dangling rows with the number 0, which mostly means none.
     """
 
     table: str
@@ -95,6 +97,7 @@ class ForeignKeyReport:
     dangling: int
     future: int | None
     ambiguous: int = 0
+    zeros: int = 0
 
     @property
     def null_share(self) -> float:

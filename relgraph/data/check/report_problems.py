@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from relgraph.data.check.proposals import Proposals, conversion_query
+from relgraph.data.check.time_choice import is_end
 from relgraph.data.sql import quote
 
 if TYPE_CHECKING:
@@ -36,8 +37,12 @@ def problems(report: Report) -> Iterator[str]:
                 "table out with tables="
             )
     timed = {table.table for table in report.tables if table.time_column}
-    for link in report.foreign_keys:
-        yield from _reference(link, timed)
+    for table in report.tables:
+        links = [link for link in report.foreign_keys if link.table == table.table]
+        if table.table not in timed:
+            yield from _inherited([link for link in links if link.target in timed and link.null < link.rows])
+        for link in links:
+            yield from _reference(link)
     for label in report.labels:
         yield (
             f"{label.table}.{label.column} is {label.how} to the label in {label.rows:,} rows: it gives the answer "
@@ -155,31 +160,59 @@ def _times_of(table: TableReport, moment: str, proposed: bool) -> Iterator[str]:
         )
     if table.time_column is None and table.time_candidates and not proposed:
         yield f"{name}: no time is declared; candidates: {', '.join(table.time_candidates)}"
-    for later in table.later_columns:
-        own = table.time_column or table.time_candidates[0]
+    if table.later_columns:
+        yield _later(table)
+
+
+def _later(table: TableReport) -> str:
+    name, later = table.table, table.later_columns
+    own = table.time_column or table.time_candidates[0]
+    columns = {f"{name}.{column.column}": "identifier" for column in later}
+    if len(later) == 1:
+        sentence = (
+            f"{name}.{later[0].column} is later than {own} in {later[0].share:.1%} of the rows: as a feature it tells "
+            f"the future; leave it out, build_graph(db, types={columns})"
+        )
+    else:
+        shares = ", ".join(f"{column.column} ({column.share:.1%})" for column in later)
+        sentence = (
+            f"{name}: {len(later)} columns are later than {own} in most rows, {shares}: as features they tell the "
+            f"future; leave them out, build_graph(db, types={columns})"
+        )
+    end = next((column.column for column in later if is_end(column.column)), None)
+    if end is None or table.end_column is not None:
+        return sentence
+    return f"{sentence}, or declare {end} as the end: times={{{name!r}: ({own!r}, {end!r})}}"
+
+
+def _inherited(links: Sequence[ForeignKeyReport]) -> Iterator[str]:
+    """That rows of a table without time happen with those they refer to."""
+    if len(links) == 1:
+        (link,) = links
         yield (
-            f"{name}.{later.column} is later than {own} in {later.share:.1%} of the rows: as a feature it tells the "
-            f"future; leave it out, build_graph(db, types={{{f'{name}.{later.column}'!r}: 'identifier'}}), or declare "
-            f"it as the end: times={{{name!r}: ({own!r}, {later.column!r})}}"
+            f"{link.table}.{link.key} -> {link.target}: {link.table} has no time of its own, so a graph gives its rows "
+            f"that of the {link.target} they refer to"
+        )
+    elif links:
+        targets = ", ".join(f"{link.target} ({link.key})" for link in links)
+        yield (
+            f"{links[0].table}: has no time of its own, so a graph gives its rows the latest time of those they refer "
+            f"to: {targets}"
         )
 
 
-def _reference(link: ForeignKeyReport, timed: set[str]) -> Iterator[str]:
+def _reference(link: ForeignKeyReport) -> Iterator[str]:
     name = f"{link.table}.{link.key} -> {link.target}"
-    if link.target in timed and link.table not in timed and link.null < link.rows:
-        yield (
-            f"{name}: {link.table} has no time of its own, so a graph gives its rows that of the {link.target} "
-            "they refer to"
-        )
     if link.ambiguous:
         yield (
             f"{name}: {link.ambiguous:,} values stand more than once in {link.target}, so a row refers to several; "
             "remove the duplicates there or declare another target"
         )
     if link.dangling:
+        zeros = f" ({link.zeros:,} of them hold 0, which mostly means none)" if link.zeros else ""
         yield (
-            f"{name}: {link.dangling:,} rows ({link.dangling_share:.1%}) refer to a row that does not exist; they get "
-            "no edge"
+            f"{name}: {link.dangling:,} rows ({link.dangling_share:.1%}) refer to a row that does not exist{zeros}; "
+            "they get no edge"
         )
     if link.future:
         yield (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from relgraph.data.check.report import LabelReport, LaterColumn
-from relgraph.data.check.time_columns import MICROSECONDS_9000, Moment
+from relgraph.data.check.time_columns import MICROSECONDS_9000, Moment, in_days, whole_days
 from relgraph.data.sql import FRACTIONS, WHOLE_NUMBERS, quote, quote_all
 from relgraph.data.time import UNKNOWN
 
@@ -39,7 +39,7 @@ class LabelledTask(Protocol):
 def later_columns(
     db: Database, table: str, time: str, moments: Sequence[Moment], left_out: frozenset[str]
 ) -> tuple[LaterColumn, ...]:
-    """Columns with times that are later than the row's own in most rows.
+    """Columns with times that are later than the row's own in most rows; on a later day where that is in whole days.
 
     Args:
         db: The database.
@@ -52,10 +52,11 @@ def later_columns(
     if not tried:
         return ()
     cursor = db.cursor()
+    days = whole_days(cursor, time, table)
     found: list[int] = []
     for start in range(0, len(tried), _TOGETHER):
         some = tried[start : start + _TOGETHER]
-        columns = ", ".join(f"{moment.sql} AS t{i}" for i, moment in enumerate(some))
+        columns = ", ".join(f"{in_days(moment.sql) if days else moment.sql} AS t{i}" for i, moment in enumerate(some))
         counts = ", ".join(
             f"count(*) FILTER (t{i} < {MICROSECONDS_9000}), count(*) FILTER (t{i} > own AND t{i} < {MICROSECONDS_9000})"
             for i in range(len(some))

@@ -25,12 +25,16 @@ _COARSE = 0.75  # a year whose name does not say that it is one, a date put toge
 _NEAR = 0.1  # scores this close are told apart by which time comes first
 _COMPARED = 4
 
-_BIRTH = bag("birth born dob birthday birthdate deceased death died dod nacimiento naissance geburt nascimento nascita")
+_BIRTH = bag(
+    "birth born dob birthday birthdate deceased death died dod nacimiento naissance geburt nascimento nascita "
+    "geboren gestorben"
+)
 _BIRTHS = ("birth", "geburt", "nacim", "naiss", "nascim")
 _ENDS = bag(
     "final exp expires expiry expire expiration until thru through to end ended ends finish finished close closed left "
     "termination terminated leave exit deleted archived cancelled canceled deactivated deactivation disabled retired "
-    "stop inactivation inactivated dissolved dissolution struck ceased cessation decommissioned"
+    "stop inactivation inactivated dissolved dissolution struck ceased cessation decommissioned "
+    "bis ende hasta fin fim"
 )
 _REWRITTEN = bag(
     "update updated updt upd modified modification mod changed change refreshed sync synced synchronized "
@@ -38,7 +42,7 @@ _REWRITTEN = bag(
 )
 _PLANNED = bag(
     "due required expected estimated estimate eta deadline promised planned plan target limit commit next "
-    "forecast renewal reminder"
+    "forecast renewal reminder maturity matures"
 )
 _LATER = bag(
     "shipped ship shipping delivered delivery received receipt returned return approved approval resolved "
@@ -54,7 +58,9 @@ _EVENT = bag(
     "check checkin admit admitted admission pickup accident incident scheduled appointment registered reg "
     "registration signup signed review trade session start_time"
 )
-_STARTS = bag("from start started begin began beginning since effective first")
+_STARTS = bag(
+    "from start started begin began beginning since effective first von ab seit beginn desde inicio debut inizio"
+)
 _JOINED = bag("hire hired join joined enrolled enrollment employed appointed member")
 _FOUNDED = bag(
     "release released founded established launch launched debut opening premiered built incorporated incorporation "
@@ -111,7 +117,12 @@ def _names_table(about: tuple[str, ...], table: tuple[str, ...]) -> bool:
 
 
 def propose_times(
-    db: Database, table: TableSchema, moments: Sequence[Moment], keys: frozenset[str], refers: bool
+    db: Database,
+    table: TableSchema,
+    moments: Sequence[Moment],
+    keys: frozenset[str],
+    refers: bool,
+    within: frozenset[str] = frozenset(),
 ) -> list[TimeProposal]:
     """The columns of a table that could be its time, the best first; none where one is declared.
 
@@ -121,10 +132,12 @@ def propose_times(
         moments: Its columns with times.
         keys: Columns that alone are a key, declared or proposed; of them only dates can be times.
         refers: Whether it has a foreign key, from which its rows can get their times: a poor column is then not taken.
+        within: Columns of foreign keys of several columns; a year among them is that of the row referred to.
     """
     if table.time_column is not None or not db.num_rows(table.name):
         return []
     free = [m for m in moments if m.column not in keys or (not m.how and table.primary_key != (m.column,))]
+    free = [m for m in free if m.column not in within or "year" not in m.how]
     found = [_judged(table.name, moment, db.num_rows(table.name)) for moment in free]
     ends = interval_ends(db, table.name, [candidate.moment for candidate in found])
     found = [_with_end(candidate, ends) for candidate in found]
@@ -204,6 +217,11 @@ def _proposal(table: str, candidate: _Candidate, rows: int, chosen: bool) -> Tim
         moment.conversion,
         candidate.reasons,
     )
+
+
+def is_end(column: str) -> bool:
+    """Whether a column's name says that it ends what its row began."""
+    return bool(set(time_words(column)) & _ENDS)
 
 
 def is_planned(column: str) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from relgraph.data.database import Database
 
-__all__ = ["MICROSECONDS_9000", "PARTS", "Moment", "moments_of", "time_words"]
+__all__ = ["MICROSECONDS_9000", "PARTS", "Moment", "in_days", "moments_of", "time_words", "whole_days"]
 
 MICROSECONDS_9000 = 221_845_392_000_000_000
 """Year 9000: later ones stand for 'never'."""
@@ -28,6 +28,8 @@ MICROSECONDS_9000 = 221_845_392_000_000_000
 PARTS = "a date in three columns"
 """How a moment is held whose year, month and day stand in columns of their own."""
 
+_DAY = 86_400_000_000
+_MOSTLY_DATES = 0.9  # of the first texts
 _FIRST_TEXTS = 200  # a text column whose first values are no dates is not read to its end
 _EARLIEST = -5_364_662_400_000_000  # year 1800
 _LATEST = 10_413_792_000_000_000  # year 2300: records of patients are often moved by a century or two
@@ -147,6 +149,23 @@ def moments_of(db: Database, table: TableSchema, profiles: Sequence[ColumnProfil
     return [*whole, *(moment for moment in found if moment.column not in parts)]
 
 
+def whole_days(cursor: duckdb.DuckDBPyConnection, time: str, table: str) -> bool:
+    """Whether the times of a table are days without an hour: then nothing on the same day is later.
+
+    Args:
+        cursor: Where the table is.
+        time: SQL of its time in microseconds.
+        table: Its name.
+    """
+    query = f"SELECT bool_and(({time}) % {_DAY} = 0) FROM {quote(table)}"
+    return bool(cursor.execute(query).fetchall()[0][0])
+
+
+def in_days(time: str) -> str:
+    """SQL of the day on which a moment in microseconds lies."""
+    return f"(({time}) - ((({time}) % {_DAY}) + {_DAY}) % {_DAY})"
+
+
 def _readings(
     cursor: duckdb.DuckDBPyConnection, table: TableSchema, profile: ColumnProfile
 ) -> Iterator[tuple[str, str | None, str]]:
@@ -188,12 +207,18 @@ def _from_text(
             yield sql, None, f"text with {kind} numbers"
         if kind is not None:
             return
-    elif cursor.execute(f"SELECT count(v) > 0 AND count(v) = count(TRY_CAST(v AS TIMESTAMPTZ)) FROM {some}").fetchall()[
-        0
-    ][0]:
-        sql = _declared(cursor, table, profile)
+    else:
+        date = "TRY_CAST(v AS TIMESTAMPTZ)"
+        values, dates, other = cursor.execute(
+            f"SELECT count(v), count({date}), min(v) FILTER ({date} IS NULL) FROM {some}"
+        ).fetchall()[0]
+        sql = _declared(cursor, table, profile) if values == dates > 0 else None
         if sql is not None:
             yield sql, None, "text dates"
+            return
+        if other is not None and dates >= _MOSTLY_DATES * values:
+            value = f"TRY_CAST({text} AS TIMESTAMPTZ)"
+            yield f"epoch_us({value})", f"CAST({value} AS TIMESTAMP)", f"text dates, but also texts such as {other!r}"
             return
     if not all(_LIKE_A_DATE.search(text) for text in (profile.low, profile.high) if text.strip()):
         return
