@@ -57,6 +57,8 @@ def make_engine(source: str, options: Callable[[sqlalchemy.URL], dict[str, Any]]
     name, dialect, driver = masked(source), dialect_of(source), ""
     try:
         url = sqlalchemy.make_url(source)
+        if "@" in (url.host or ""):  # of the password; a driver would show it as the host
+            raise ValueError("an '@' in the user or password has to be written as %40")
         driver = url.drivername.partition("+")[2]
         url = url.set(drivername=f"{dialect}+{driver}" if driver else _DRIVERS.get(dialect, dialect))
         if dialect == "sqlite":

@@ -62,6 +62,13 @@ def test_no_error_holds_it(url: str, fault: str) -> None:
     assert HIDDEN not in "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
+def test_the_end_of_a_password_with_an_at_sign_is_not_taken_for_the_host(scheme: str) -> None:
+    with pytest.raises(RelGraphError, match="has to be written as %40") as caught:
+        relgraph.connect(f"{scheme}://me:one@{HIDDEN}@127.0.0.1:1/shop", progress=False)
+    assert HIDDEN not in str(caught.value)
+
+
 @pytest.mark.slow
 def test_the_shell_shows_it_nowhere(url: str, tmp_path: Path) -> None:
     for words in (["inspect", url, "--json"], ["convert", url, "-o", str(tmp_path)], ["inspect", url + "nowhere"]):

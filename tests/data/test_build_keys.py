@@ -135,7 +135,7 @@ def test_what_a_key_refers_to_is_no_feature() -> None:
     }
     keys = {"work": "id", "loan": {"foreign_keys": {"work": ("work", ("accession",))}}}
     with relgraph.connect(frames, keys=keys, progress=False) as db:
-        features = relgraph.build_graph(db, progress=False)["work"].features
+        features = relgraph.build_graph(db, progress=False).nodes["work"].features
         assert features is not None
         assert features.column_names == ("height",)
         with pytest.raises(SchemaError, match="part of a key"):

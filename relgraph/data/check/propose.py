@@ -79,11 +79,11 @@ def propose(db: Database, found: Survey | None = None, progress: bool = True) ->
         keys[key.table] |= _alone(key.columns)
     refers = {link.table for link in foreign} | {table.name for table in tables if table.foreign_keys}
     within: dict[str, set[str]] = {table.name: set() for table in tables}
-    for name, columns in (
-        *((link.table, link.columns) for link in foreign),
-        *((table.name, key.columns) for table, key in db.schema.foreign_keys),
+    for name, columns, target in (
+        *((link.table, link.columns, link.target) for link in foreign),
+        *((table.name, key.columns, key.table) for table, key in db.schema.foreign_keys),
     ):
-        if len(columns) > 1:
+        if len(columns) > 1 and any("year" not in moment.how for moment in counted.moments[target]):
             within[name].update(columns)
     times = [
         time

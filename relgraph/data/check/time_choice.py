@@ -132,7 +132,7 @@ def propose_times(
         moments: Its columns with times.
         keys: Columns that alone are a key, declared or proposed; of them only dates can be times.
         refers: Whether it has a foreign key, from which its rows can get their times: a poor column is then not taken.
-        within: Columns of foreign keys of several columns; a year among them is that of the row referred to.
+        within: Columns of foreign keys of several columns, to rows that have a finer time: a year among them is theirs.
     """
     if table.time_column is not None or not db.num_rows(table.name):
         return []
