@@ -139,6 +139,7 @@ HOURS = np.sort(some(1, 9_000)) * 3600
         ({"visit_time": 13_320_000_000_000_000 + HOURS * 10**6}, "2023"),
         ({"admittime": (np.datetime64("2150-01-01") + HOURS.astype("m8[s]")).astype("M8[us]")}, "2150"),
         ({"expyear": some(2020, 2030)}, ""),
+        ({"visit_julian": 2_459_000.5 + HOURS / 86_400}, "2020"),
     ],
 )
 def test_times_as_programs_keep_them(columns: dict[str, Any], first: str) -> None:
@@ -170,6 +171,12 @@ def test_a_few_texts_among_dates_are_named_and_left_out() -> None:
     with relgraph.connect({"assay": pa.table(frame)}, tables=report.proposed_tables, progress=False) as db:
         assert db.check().proposed_times == {"assay": "run_on"}
         assert db.sql("SELECT count(run_on), min(run_on) FROM assay").to_pylist()[0]["count(run_on)"] == ROWS - 8
+
+
+def test_texts_of_zeros_are_no_day() -> None:
+    made = [f"2021{1 + i // 28 % 12:02}{1 + i % 28:02}" if i % 9 else "00000000" for i in range(ROWS)]
+    (time,) = proposals({"material": numbered(ROWS, created_on=made)}).times
+    assert (time.chosen, time.null, time.conversion) == (True, 45, None)
 
 
 def test_the_year_of_a_key_is_that_of_the_row_referred_to() -> None:

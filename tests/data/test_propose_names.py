@@ -64,6 +64,8 @@ def test_a_reference_whose_target_a_second_column_names() -> None:
         "'Issue' means issues; one foreign key has one target, so it needs a column per table, made in a view or by "
         "tables=",
     )
+    known = {"notes": {"foreign_keys": {"subject_id": "subjects"}}, "subjects": "id"}
+    assert proposals(tables("Issue", "App::Project"), keys=known).notes == ()
     one = proposals(tables("Issue")).foreign_keys
     assert [(key.name, key.target) for key in one] == [("subject_id", "issues")]
     assert one[0].reasons[0] == "its name goes with subject_type, which says issues in every row"
@@ -81,6 +83,18 @@ def test_a_key_of_several_columns_leaves_nothing_for_one_of_them() -> None:
     assert references(tables, keys=keys) == {"payment.bank+account_no -> account"}
     keys["payment"] = {"primary_key": "id", "foreign_keys": {("bank", "account_no"): "account"}}
     assert references(tables, keys=keys) == set()
+
+
+def test_a_part_of_a_key_that_is_unique_alone_is_found_by_its_values() -> None:
+    docs = [f"{50_000_000 + i * 3:010}" for i in range(300)]
+    came = (docs * 2)[:ROWS]
+    tables = {
+        "header": {"client": [100] * 300, "doc": docs},
+        "item": numbered(ROWS, doc=came),
+        "delivery": numbered(ROWS, came=came),
+    }
+    keys = {"header": ["client", "doc"], "item": "id", "delivery": "id"}
+    assert references(tables, keys=keys) == {"item.doc -> header", "delivery.came -> header"}
 
 
 def test_a_day_is_no_key() -> None:

@@ -145,8 +145,7 @@ class NameIndex:
 
     def is_home(self, table: str, column: str) -> bool:
         """Whether the rows of a table are identified by this column, and not by one that happens to be unique."""
-        own = self.own(table, column)
-        return self._declared[table] == (column,) or own >= max(0.75, self._plainest[table])
+        return column in self._declared[table] or self.own(table, column) >= max(0.75, self._plainest[table])
 
     def table_meant(self, text: str) -> str | None:
         """The table that a value names: ``Issue`` and ``App::Issue`` mean ``issues``; None if none or several do."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from relgraph.data.check.evidence import NameIndex
 from relgraph.data.check.key_profile import ColumnProfile
 from relgraph.data.check.key_words import KEY_WORDS, bag, words
+from relgraph.data.schema import TableSchema
 from relgraph.data.sql import quote
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class Told:
 
 
 def told_targets(
-    cursor: duckdb.DuckDBPyConnection, names: NameIndex, table: str, profiles: Sequence[ColumnProfile]
+    cursor: duckdb.DuckDBPyConnection, names: NameIndex, table: TableSchema, profiles: Sequence[ColumnProfile]
 ) -> Iterator[Told]:
-    """The columns of a table beside which a column stands whose every value names a table.
+    """The columns of a table beside which a column stands whose every value names a table; no declared references.
 
     Args:
         cursor: Where the table is.
@@ -62,16 +63,19 @@ def told_targets(
         profiles: Of its columns.
     """
     kinds = {words(p.name): p for p in profiles if p.family == "text" and p.present and p.distinct <= _MOST}
+    declared = {column for key in table.foreign_keys for column in key.columns}
     for profile in profiles:
         *base, last = words(profile.name) or ("",)
-        if not base or last not in KEY_WORDS or not profile.can_be_key:
+        if not base or last not in KEY_WORDS or not profile.can_be_key or profile.name in declared:
             continue
         kind = next((kinds[*base, word] for word in sorted(_KIND) if (*base, word) in kinds), None)
         if kind is None:
             continue
         name = quote(kind.name)
-        query = f"SELECT DISTINCT CAST({name} AS VARCHAR) AS v FROM {quote(table)} WHERE {name} IS NOT NULL ORDER BY v"
+        query = (
+            f"SELECT DISTINCT CAST({name} AS VARCHAR) AS v FROM {quote(table.name)} WHERE {name} IS NOT NULL ORDER BY v"
+        )
         meant = {value: names.table_meant(value) for (value,) in cursor.execute(query).fetchall()}
         known = {value: target for value, target in meant.items() if target is not None}
         if len(known) == len(meant):
-            yield Told(table, profile.name, kind.name, known)
+            yield Told(table.name, profile.name, kind.name, known)

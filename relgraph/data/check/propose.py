@@ -14,7 +14,7 @@ from relgraph.data.check.key_words import is_measure, read_column
 from relgraph.data.check.kinds import told_targets
 from relgraph.data.check.near import nearly_reference
 from relgraph.data.check.overlap import values_equal
-from relgraph.data.check.proposals import ForeignKeyProposal, KeyProposal, Proposals, SpoiledKey
+from relgraph.data.check.proposals import ForeignKeyProposal, KeyProposal, Proposals, SpoiledKey, TimeProposal
 from relgraph.data.check.spoiled import spoiled_keys
 from relgraph.data.check.time_choice import propose_times
 from relgraph.data.check.time_columns import Moment, moments_of
@@ -78,25 +78,30 @@ def propose(db: Database, found: Survey | None = None, progress: bool = True) ->
     for key in primary:
         keys[key.table] |= _alone(key.columns)
     refers = {link.table for link in foreign} | {table.name for table in tables if table.foreign_keys}
-    within: dict[str, set[str]] = {table.name: set() for table in tables}
-    for name, columns, target in (
-        *((link.table, link.columns, link.target) for link in foreign),
-        *((table.name, key.columns, key.table) for table, key in db.schema.foreign_keys),
-    ):
-        if len(columns) > 1 and any("year" not in moment.how for moment in counted.moments[target]):
-            within[name].update(columns)
-    times = [
-        time
-        for table in tables
-        for name in [table.name]
-        for time in propose_times(db, table, counted.moments[name], keys[name], name in refers, frozenset(within[name]))
-    ]
+    within = _within(db, foreign, counted.moments)
+    times: list[TimeProposal] = []
+    for table in tables:
+        name = table.name
+        times += propose_times(db, table, counted.moments[name], keys[name], name in refers, within[name])
     return Proposals(tuple(primary), tuple(foreign), tuple(times), tuple(finder.notes), tuple(finder.spoiled))
 
 
 def _alone(*keys: Sequence[str] | None) -> frozenset[str]:
     """The columns that are a key by themselves."""
     return frozenset(key[0] for key in keys if key is not None and len(key) == 1)
+
+
+def _within(
+    db: Database, foreign: Sequence[ForeignKeyProposal], moments: Mapping[str, Sequence[Moment]]
+) -> dict[str, frozenset[str]]:
+    """Per table the columns of references of several columns to rows that have a finer time than a year."""
+    links = [(link.table, link.columns, link.target) for link in foreign]
+    links += [(table.name, key.columns, key.table) for table, key in db.schema.foreign_keys]
+    found: dict[str, frozenset[str]] = dict.fromkeys(db.schema.names, frozenset())
+    for name, columns, target in links:
+        if len(columns) > 1 and any("year" not in moment.how for moment in moments[target]):
+            found[name] |= frozenset(columns)
+    return found
 
 
 def _days(moments: Iterable[Moment]) -> frozenset[str]:
@@ -139,7 +144,7 @@ class _Finder:
         }
         self._names = NameIndex(tables, {name: [p.name for p in found] for name, found in self._targets.items()})
         cursor = db.cursor()
-        told = [told for t in tables for told in told_targets(cursor, self._names, t.name, profiles[t.name])]
+        told = [told for t in tables for told in told_targets(cursor, self._names, t, profiles[t.name])]
         self._told = {(entry.table, entry.column): entry for entry in told}
         self.notes = [str(entry) for entry in told if entry.target is None]
         self.spoiled: list[SpoiledKey] = []

@@ -60,10 +60,11 @@ _YEARLY = bag(
 _LIKE_A_DATE = re.compile(r"\d[/.\-: ,]+\w|[A-Za-z]{3}[ .\-]+\d|^\d{6}(\d{2})*$")
 _TIME_WORDS = bag(
     "date dates day time timestamp datetime ts dt at on when datum fecha zeit epoch unix utc moment year yr "
-    "season created issued month period modified updated changed"
+    "season created issued month period modified updated changed julian"
 )
 _GLUED = ("timestamp", "datetime", "datum", "date", "time", "year")
 _KEYED = frozenset(f"{word}{end}" for word in (*_GLUED, "season", "month", "day") for end in ("id", "key"))
+_COUNTS = {"unix": "a unix time", "us1601": "microseconds since 1601", "julian": "a Julian day"}
 _WHOLE = bag(
     "update candidate validate mandate overtime sometime lifetime runtime daytime playtime uptime downtime "
     "halftime parttime fulltime attend dividend weekend friend trend"
@@ -239,7 +240,7 @@ def _text_numbers(cursor: duckdb.DuckDBPyConnection, some: str, profile: ColumnP
     day = f"try_strptime(v, '%Y%m%d') IS NOT NULL AND {value} BETWEEN 19000101 AND 21001231"
     second = f"try_strptime(v, '%Y%m%d%H%M%S') IS NOT NULL AND {value} BETWEEN 19000101000000 AND 21001231235959"
     days, seconds, low, high = cursor.execute(
-        f"SELECT bool_and({day}), bool_and({second}), min(nullif({value}, 0)), max({value}) FROM {some}"
+        f"SELECT bool_and({day}), bool_and({second}), min({value}), max({value}) FROM {some} WHERE {value} <> 0"
     ).fetchall()[0]
     if days or seconds:
         return "yyyymmdd" if days else "yyyymmddhhmmss"
@@ -278,6 +279,8 @@ def _number_kind(name: str, low: float | None, high: float | None) -> str | None
     for size in (1, 1_000, 1_000_000, 1_000_000_000):
         if 100_000_000 * size <= low and high <= 4_200_000_000 * size:
             return "unix"
+    if low >= 2_415_020 and high <= 2_488_434:  # noon of 1900 to 2100
+        return "julian"
     return "us1601" if low >= 12_600_000_000_000_000 and high <= 14_200_000_000_000_000 else None
 
 
@@ -296,7 +299,7 @@ def _from_number(
     if kind is not None:
         sql = _declared(cursor, table, profile)
         if sql is not None and (not kind.startswith("yyyymmdd") or "%Y%m%d" in sql):
-            yield sql, None, {"unix": "a unix time", "us1601": "microseconds since 1601"}.get(kind, f"{kind} numbers")
+            yield sql, None, _COUNTS.get(kind, f"{kind} numbers")
         return
     if not profile.whole or not _named_as_time(profile.name):
         return
