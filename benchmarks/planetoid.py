@@ -1,11 +1,12 @@
-"""Cora and CiteSeer, the standard split of 20 labels per class: ten seeds of each network, on the whole graph.
+"""Cora and CiteSeer, standard split, 20 labels per class: ten seeds of each network, on the whole graph.
 
     python benchmarks/planetoid.py ../shared/data/planetoid
 
-Published test accuracy of GCN: 81.5 and 70.3 (Kipf and Welling 2017, arXiv 1609.02907), mean of 100 runs; of APPNP 83.3
-and 71.8 in the comparison of Feng et al. 2020 (arXiv 2005.11079). The weight decay of each network is chosen here on
-the validation nodes with one seed; ``tried`` in the result has every value. The epoch with the best validation accuracy
-is kept, as ``relgraph.fit`` always does.
+``gcn`` is the network of Kipf and Welling 2017 (arXiv 1609.02907) as they trained it: two layers, 16 hidden, dropout
+0.5, penalty 5e-4 on the first layer, Adam with 0.01, 200 epochs, the epoch by validation loss; nothing is chosen here.
+They report 81.5 and 70.3, the mean of 100 runs. ``best`` is the candidate with the best validation accuracy of seeds 0
+and 1; ``tried`` in the result has all. Elsewhere APPNP has 83.3 and 71.8, GRAND 85.4 and 75.4 (Feng et al. 2020,
+arXiv 2005.11079).
 """
 
 from __future__ import annotations
@@ -28,13 +29,47 @@ from torch_geometric.transforms import NormalizeFeatures
 import relgraph
 
 RESULT = Path(__file__).parent / "results" / "planetoid.json"
-NETWORKS: dict[str, dict[str, Any]] = {
-    "gcn": {"gnn": "gcn", "layers": 2, "channels": 64, "gnn_options": {"dropout": 0.5}},
-    "ppr": {"gnn": "ppr", "layers": 10, "channels": 64, "gnn_options": {"dropout": 0.5}},
+COMMON: dict[str, Any] = {"num_neighbors": None, "encoder_layers": 0, "lr": 0.01}
+GCN: dict[str, Any] = {
+    **COMMON,
+    "gnn": "gcn",
+    "layers": 2,
+    "channels": 16,
+    "dropout": 0.5,
+    "gnn_options": {"dropout": 0.5},
+    "encoder_l2": 5e-4,
+    "epochs": 200,
 }
-COMMON: dict[str, Any] = {"num_neighbors": None, "encoder_layers": 0, "dropout": 0.5, "lr": 0.01, "epochs": 60}
-DECAYS = (0.05, 0.5, 2.0)
-PUBLISHED = {"Cora": {"gcn": 81.5, "ppr": 83.3}, "CiteSeer": {"gcn": 70.3, "ppr": 71.8}}
+GRAND: dict[str, Any] = {
+    **COMMON,
+    "gnn": "grand",
+    "channels": 32,
+    "dropout": 0.0,
+    "gnn_options": {"dropout": 0.5, "drop_nodes": 0.5},
+    "encoder_l2": 5e-4,
+    "consistency": 1.0,
+    "epochs": 200,
+}
+PPR: dict[str, Any] = {
+    **COMMON,
+    "gnn": "ppr",
+    "layers": 10,
+    "channels": 32,
+    "dropout": 0.5,
+    "gnn_options": {"dropout": 0.5},
+    "encoder_l2": 5e-3,
+    "epochs": 200,
+}
+CANDIDATES = {
+    "grand, 2 steps": GRAND | {"layers": 2},
+    "grand, 4 steps": GRAND | {"layers": 4},
+    "grand, 8 steps": GRAND | {"layers": 8},
+    "ppr, 10 steps": PPR,
+}
+PUBLISHED = {
+    "Cora": {"gcn": {"GCN": 81.5}, "best": {"APPNP": 83.3, "GRAND": 85.4}},
+    "CiteSeer": {"gcn": {"GCN": 70.3}, "best": {"APPNP": 71.8, "GRAND": 75.4}},
+}
 
 
 def main() -> None:
@@ -50,19 +85,15 @@ def main() -> None:
     rows = [row for row in known if [row["data"], row["network"]] != arguments.only]
     for name in PUBLISHED:
         data = NormalizeFeatures()(read_planetoid_data(str(arguments.folder / name / "raw"), name.lower()))
-        for network, settings in NETWORKS.items():
+        for network in ("gcn", "best"):
             if arguments.only and [name, network] != arguments.only:
                 continue
-            common = {**COMMON, **settings}
-            tried = {decay: val_accuracy(data, {**common, "weight_decay": decay}) for decay in DECAYS}
-            row = repeat(data, {**common, "weight_decay": max(tried, key=lambda decay: tried[decay])}, arguments.seeds)
-            row |= {"tried": {f"weight_decay {decay}": found for decay, found in tried.items()}}
-            rows.append({"data": name, "network": network, "published": PUBLISHED[name][network], **row})
-            sys.stderr.write(f"{name} {network}: {row['test_mean']:.2f} (sd {row['test_sd']:.2f})\n")
+            found = measure_gcn(data, arguments.seeds) if network == "gcn" else measure_best(data, arguments.seeds)
+            rows.append({"data": name, "network": network, "published": PUBLISHED[name][network], **found})
+            sys.stderr.write(f"{name} {network}: {found['test_mean']:.2f}\n")
     result = {
         "task": "node classification, standard split",
         "metric": "test accuracy x 100",
-        "selection": "weight decay by validation accuracy with seed 0; epoch by validation accuracy",
         "rows": sorted(rows, key=lambda row: (list(PUBLISHED).index(row["data"]), row["network"])),
         "command": f"python benchmarks/{Path(__file__).name} FOLDER --seeds {arguments.seeds}",
         "machine": f"{platform.machine()}, {platform.system()}, CPU, {arguments.threads} threads",
@@ -71,32 +102,37 @@ def main() -> None:
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def val_accuracy(data: Data, settings: dict[str, Any]) -> float:
-    """Validation accuracy of a setting, with seed 0."""
-    graph, task = relgraph.HeteroGraph.from_data(data), relgraph.NodeTask.from_data(data)
-    model = relgraph.fit(None, graph, task, seed=0, progress=False, **settings)
-    found: float = 100 * model.evaluate(None, "val", progress=False)["accuracy"]
-    return found
+def measure_gcn(data: Data, seeds: int) -> dict[str, Any]:
+    """The published network with the published settings."""
+    found = repeat(data, GCN, "log_loss", range(seeds))
+    return {"model": "gcn", "selection": "epoch by validation log loss; settings as published", **found}
 
 
-def repeat(data: Data, settings: dict[str, Any], seeds: int) -> dict[str, Any]:
-    """Train with several seeds."""
-    graph, task = relgraph.HeteroGraph.from_data(data), relgraph.NodeTask.from_data(data)
-    start = time.perf_counter()
-    found = []
-    for seed in range(seeds):
+def measure_best(data: Data, seeds: int) -> dict[str, Any]:
+    """The candidate that is best on validation."""
+    tried: dict[str, float] = {}
+    for name, settings in CANDIDATES.items():
+        tried[name] = repeat(data, settings, "accuracy", range(2), test=False)["val_mean"]
+        sys.stderr.write(f"{name}: validation {tried[name]:.2f}\n")
+    chosen = max(tried, key=lambda name: tried[name])
+    selection = "candidate by mean validation accuracy of seeds 0 and 1, epoch by validation accuracy"
+    found = repeat(data, CANDIDATES[chosen], "accuracy", range(seeds))
+    return {"model": chosen, "selection": selection, "tried": tried, **found}
+
+
+def repeat(data: Data, settings: dict[str, Any], metric: str, seeds: range, test: bool = True) -> dict[str, Any]:
+    """Train with several seeds; the epoch is chosen by a metric on validation."""
+    graph, task = relgraph.HeteroGraph.from_data(data), relgraph.NodeTask.from_data(data, metric=metric)
+    start = time.process_time()
+    runs = []
+    for seed in seeds:
         model = relgraph.fit(None, graph, task, seed=seed, progress=False, **settings)
-        scores = {split: model.evaluate(None, split, progress=False)["accuracy"] for split in ("val", "test")}
-        found.append({split: 100 * score for split, score in scores.items()})
-    test = [row["test"] for row in found]
-    return {
-        "test_mean": statistics.mean(test),
-        "test_sd": statistics.stdev(test) if len(test) > 1 else 0.0,
-        "val_mean": statistics.mean(row["val"] for row in found),
-        "runs": found,
-        "settings": settings,
-        "seconds": round(time.perf_counter() - start, 1),
-    }
+        splits = ("val", "test") if test else ("val",)
+        runs.append({split: 100 * model.evaluate(None, split, progress=False)["accuracy"] for split in splits})
+    means = {f"{split}_mean": statistics.mean(run[split] for run in runs) for split in runs[0]}
+    spread = {"test_sd": statistics.stdev(run["test"] for run in runs)} if test and len(runs) > 1 else {}
+    seconds = round((time.process_time() - start) / len(runs), 1)
+    return {**means, **spread, "runs": runs, "settings": settings, "cpu_seconds_per_seed": seconds}
 
 
 if __name__ == "__main__":

@@ -37,7 +37,14 @@ def test_multiclass_by_hand() -> None:
     prediction = np.eye(4)[[0, 1, 1, 2, 0]]
     found = metrics.entity_metrics("multiclass", [0, 1, 2, 2, 1], prediction)
     # F1: class 0 of precision 1/2, recall 1; class 1 of 1/2, 1/2; class 2 of 1, 1/2; class 3 does not occur
+    assert found.pop("log_loss") == pytest.approx(2 / 5 * 12 * np.log(10))  # two answers were given no chance
     assert found == pytest.approx({"accuracy": 3 / 5, "macro_f1": (2 / 3 + 1 / 2 + 2 / 3) / 3})
+
+
+def test_log_loss_by_hand() -> None:
+    assert metrics.log_loss([0, 1], [[0.5, 0.5], [0.75, 0.25]]) == pytest.approx((np.log(2) + np.log(4)) / 2)
+    with pytest.raises(ShapeError, match="expected labels in"):
+        metrics.log_loss([2], [[0.5, 0.5]])
 
 
 def test_multilabel_by_hand() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -145,6 +147,22 @@ class Features:
             raise ShapeError(f"there is no tensor of {kind} columns; types: {', '.join(self.values)}")
         return value
 
+    @cached_property
+    def bag_of_words(self) -> Tensor | None:
+        """All features as one sparse CSR matrix ``[num_rows, sum of emb_dim]``, made once.
+
+        ``None`` where there are other columns than embeddings, a value is not finite, or more than a tenth is not 0,
+        so that the matrix would not pay.
+        """
+        vectors = self.values.get(SemanticType.EMBEDDING)
+        if len(self.values) != 1 or not isinstance(vectors, Tensor):
+            return None
+        if not bool(vectors.isfinite().all()) or int(vectors.count_nonzero()) > vectors.numel() / 10:
+            return None
+        row, column = vectors.nonzero(as_tuple=True)
+        start = torch.searchsorted(row, torch.arange(vectors.size(0) + 1))
+        return _csr(start, column, vectors[row, column], list(vectors.shape))
+
     def select(self, index: Tensor) -> Features:
         """The rows ``index`` (int64 ``[n]``), in that order."""
         values = {k: v[index] if isinstance(v, Ragged) else v.index_select(0, index) for k, v in self.values.items()}
@@ -223,3 +241,10 @@ def _fitted(stats: Mapping[str, Any]) -> str:
     if "year_range" in stats:
         return "years {} to {}".format(*stats["year_range"])
     return f"mean {stats['mean']:.4g}, std {stats['std']:.4g}" if "mean" in stats else ""
+
+
+def _csr(start: Tensor, column: Tensor, value: Tensor, shape: Sequence[int]) -> Tensor:
+    with warnings.catch_warnings():
+        # PyTorch calls its CSR tensors a beta once per process
+        warnings.filterwarnings("ignore", "Sparse", UserWarning)
+        return torch.sparse_csr_tensor(start, column, value, list(shape), check_invariants=False)

@@ -18,6 +18,7 @@ __all__ = [
     "auroc",
     "average_precision",
     "entity_metrics",
+    "log_loss",
     "macro_f1",
     "mae",
     "r2",
@@ -27,12 +28,12 @@ __all__ = [
 ENTITY_METRICS: dict[str, tuple[str, ...]] = {
     "binary": ("auroc", "average_precision", "accuracy"),
     "regression": ("mae", "rmse", "r2"),
-    "multiclass": ("accuracy", "macro_f1"),
+    "multiclass": ("accuracy", "macro_f1", "log_loss"),
     "multilabel": ("macro_auroc", "macro_average_precision", "micro_f1"),
 }
 """The metrics of each kind of task; the first is the usual one to steer by."""
 
-LOWER_IS_BETTER = frozenset({"mae", "rmse"})
+LOWER_IS_BETTER = frozenset({"mae", "rmse", "log_loss"})
 
 
 def auroc(label: ArrayLike, score: ArrayLike) -> float:
@@ -96,6 +97,23 @@ def macro_f1(label: ArrayLike, predicted: ArrayLike) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(*pair(label, predicted), average="macro", zero_division=0))
+
+
+def log_loss(label: ArrayLike, probability: ArrayLike) -> float:
+    """Mean negative logarithm of the probability given to the right class; a probability of 0 counts as 1e-12.
+
+    Args:
+        label: Class numbers from 0, ``[n]``.
+        probability: Of every class, ``[n, classes]``.
+
+    Raises:
+        ProtocolError: If there are no rows or values that are not finite.
+        ShapeError: If the shapes differ, or a label is outside its range.
+    """
+    probability = np.asarray(probability, dtype=np.float64)
+    _classes(label, probability)
+    label, probability = pair(label, probability[np.arange(len(probability)), np.asarray(label).astype(np.int64)])
+    return float(-np.log(np.clip(probability, 1e-12, None)).mean())
 
 
 def mae(label: ArrayLike, predicted: ArrayLike) -> float:
@@ -183,7 +201,11 @@ def entity_metrics(kind: str, label: ArrayLike, prediction: ArrayLike) -> dict[s
     if kind == "multilabel":
         return multilabel_metrics(label, probability)
     classes = _classes(label, probability)
-    return {"accuracy": accuracy(label, classes), "macro_f1": macro_f1(label, classes)}
+    return {
+        "accuracy": accuracy(label, classes),
+        "macro_f1": macro_f1(label, classes),
+        "log_loss": log_loss(label, probability),
+    }
 
 
 def _classes(label: ArrayLike, probability: NDArray[np.float64]) -> NDArray[Any]:

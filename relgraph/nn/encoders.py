@@ -43,14 +43,17 @@ class TableEncoder(nn.Module):
     their categories' embeddings, timestamps sines and cosines. Holds for any value that a row may have: a NULL or not
     finite number, an embedding with one in it, a category without statistics and an empty list give a zero column
     embedding, a NULL timestamp the fitted median, a year outside the fitted range the nearest one inside. A number
-    that was constant when fitted is not blown up, an embedding is divided by its fitted scale. A table without
-    features gets one learned vector.
+    that was constant when fitted is not blown up, an embedding is divided by its fitted scale (but not with
+    one linear layer, whose penalty means something for vectors as they are). A table without features gets one learned
+    vector.
 
     Args:
         features: The table's features, for their columns and statistics; ``None`` for a table without.
         channels: Width of the result and of the network.
-        num_layers: Residual blocks; 0 makes one linear layer and a ReLU, for plain graphs with few labels.
-        dropout: Inside the blocks; without blocks, of the numbers and embeddings that come in, and before the result.
+        num_layers: Residual blocks; 0 makes one linear layer, for plain graphs with few labels. There, vectors that
+            are mostly zeros, as bags of words are, are multiplied as a sparse matrix; the weights of
+            vectors begin as Glorot and Bengio's.
+        dropout: Inside the blocks; without blocks, of the numbers and embeddings that come in.
     """
 
     _categories: Tensor
@@ -79,7 +82,7 @@ class TableEncoder(nn.Module):
         years = [features.stats[name]["year_range"] for name in self._columns(SemanticType.TIMESTAMP)]
         self.register_buffer("_years", torch.tensor(years, dtype=torch.int64).reshape(-1, 2), persistent=False)
         scales = [
-            float(features.stats[name].get("scale") or 1.0)
+            float(features.stats[name].get("scale") or 1.0) if num_layers else 1.0
             for name in self._columns(SemanticType.EMBEDDING)
             for _ in range(self._widths[name])
         ]
@@ -96,6 +99,9 @@ class TableEncoder(nn.Module):
         self.dropout, self.num_layers = dropout, num_layers
         if num_layers == 0:
             self.network: Any = StypeWiseFeatureEncoder(channels, stats, columns, chosen)
+            if stype.embedding in columns:
+                for weight in self.network.encoder_dict[stype.embedding.value].weight_list:
+                    nn.init.xavier_uniform_(weight)
             return
         self.network = ResNet(
             channels=channels,
@@ -130,6 +136,9 @@ class TableEncoder(nn.Module):
         if features is None or given != self.names:
             raise ShapeError(f"features: expected columns {self.names}, got {given}")
         device = self._years.device
+        words = features.bag_of_words if self.num_layers == 0 else None
+        if words is not None:
+            return self._linear(words.to(device))
         values = {kind: self._clean(kind, features.values[kind].to(device)) for kind in self.names}
         frame = to_tensor_frame(values, self.names, self._widths, num_rows)
         if self.num_layers:
@@ -137,8 +146,17 @@ class TableEncoder(nn.Module):
         for kind in (stype.numerical, stype.embedding):
             if kind in frame.feat_dict and self.training:
                 frame.feat_dict[kind] = self._dropped(frame.feat_dict[kind])
-        out = sum_columns(self.network, frame, self.channels) / len(features.column_names) ** 0.5
-        return dropout(torch.relu(out), self.dropout, self.training)
+        return sum_columns(self.network, frame, self.channels) / len(features.column_names) ** 0.5
+
+    def _linear(self, words: Tensor) -> Tensor:
+        """What :func:`sum_columns` gives for embeddings without NULL, from their sparse CSR matrix."""
+        encoder = self.network.encoder_dict[stype.embedding.value]
+        values = dropout(words.values(), self.dropout, self.training)
+        words = torch.sparse_csr_tensor(
+            words.crow_indices(), words.col_indices(), values, words.shape, check_invariants=False
+        )
+        out = torch.sparse.mm(words, torch.cat(list(encoder.weight_list))) + sum(encoder.biases)
+        return out / len(encoder.weight_list) ** 0.5
 
     def _dropped(self, value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -259,8 +277,9 @@ class HeteroEncoder(nn.Module):
         for name, rows in n_id.items():
             store, place = self._nodes[name], self._place[name]
             different, position = distinct(rows, store.num_nodes)
-            chosen = different.to("cpu")
-            features = None if store.features is None else store.features.select(chosen)
+            chosen, features = different.to("cpu"), store.features
+            if features is not None and chosen.numel() < store.num_nodes:
+                features = features.select(chosen)
             x = self.tables[place](features, different.numel()).index_select(0, position)
             if store.time is not None and seed_time is not None and batch is not None:
                 time = store.time[chosen].to(rows.device)[position]

@@ -1,9 +1,9 @@
-"""Networks for plain graphs: the graph convolution of Kipf and Welling, and personalised PageRank."""
+"""Networks for plain graphs: Kipf and Welling's graph convolution, personalised PageRank, random propagation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from relgraph.data.graph import EdgeType, NodeType
 from relgraph.errors import ShapeError
 
-__all__ = ["HeteroGCN", "PersonalizedPageRank", "normalised_sum"]
+__all__ = ["HeteroGCN", "PersonalizedPageRank", "RandomPropagation", "normalised_sum"]
 
 
 def normalised_sum(
@@ -56,18 +56,20 @@ def _degrees(x: Mapping[NodeType, Tensor], edges: Mapping[EdgeType, Tensor]) -> 
 class HeteroGCN(nn.Module):
     r"""The graph convolutional network of Kipf and Welling 2017 (arXiv 1609.02907).
 
-    .. math:: h^{(l+1)} = \mathrm{ReLU}\big(\hat{A}\, h^{(l)} W_{\tau}\big)
+    .. math:: h^{(l+1)} = \mathrm{ReLU}\big(\hat{A}\, h^{(l)} W_{\tau}^{(l)}\big), \qquad z = \hat{A}\, h^{(L)}
 
-    with :math:`\hat{A}` of :func:`normalised_sum` and one matrix per node type :math:`\tau` and layer, so that on a
-    graph of one node type it is the published network; edge types are not told apart. Degrees are those within the
-    batch: exact on a whole graph, and for a sampled one as far as its neighbours were taken.
+    with :math:`\hat{A}` of :func:`normalised_sum`. Of the matrices of the published network the first is the encoder's
+    last and the last is the head's, since :math:`\hat{A} (h W) = (\hat{A} h) W`; between them is one per node type
+    :math:`\tau` and layer. On a graph of one node type, with a linear encoder, it is the published network; edge types
+    are not told apart. Degrees are those within the batch: exact on a whole graph, and for a sampled one as far as its
+    neighbours were taken.
 
     Args:
         node_types: The node types.
         edge_types: The edge types that messages flow along.
         channels: Width of all vectors.
         num_layers: Rounds of message passing.
-        dropout: Before each layer.
+        dropout: Before each layer but the first, which is the encoder's.
 
     Raises:
         ShapeError: If ``dropout`` is no probability.
@@ -87,8 +89,10 @@ class HeteroGCN(nn.Module):
         _check_share("dropout", dropout)
         self.node_types, self.dropout = list(node_types), dropout
         self.layers = nn.ModuleList(
-            nn.ModuleList(nn.Linear(channels, channels) for _ in self.node_types) for _ in range(num_layers)
+            nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in self.node_types)
+            for _ in range(num_layers - 2)
         )
+        self.num_layers = num_layers
 
     def forward(
         self,
@@ -110,14 +114,13 @@ class HeteroGCN(nn.Module):
         """
         x, edges = dict(x_dict), _between(x_dict, edge_index_dict)
         degree = _degrees(x_dict, edges)
-        for layer in cast("Iterable[Any]", self.layers):
-            h = {
-                name: F.linear(F.dropout(x[name], self.dropout, self.training), layer[i].weight)
-                for i, name in enumerate(self.node_types)
-                if name in x
-            }
-            h = normalised_sum(h, edges, degree)
-            x = {name: torch.relu(h[name] + layer[i].bias) for i, name in enumerate(self.node_types) if name in h}
+        for number in range(self.num_layers):
+            if number:
+                x = {name: F.dropout(torch.relu(h), self.dropout, self.training) for name, h in x.items()}
+            if 0 < number < self.num_layers - 1:
+                layer: Any = self.layers[number - 1]
+                x = {name: layer[i](x[name]) for i, name in enumerate(self.node_types) if name in x}
+            x = normalised_sum(x, edges, degree)
         return x
 
 
@@ -126,8 +129,8 @@ class PersonalizedPageRank(nn.Module):
 
     .. math:: z^{(k+1)} = (1 - \alpha) \hat{A}\, z^{(k)} + \alpha\, z^{(0)}
 
-    It has no parameters: what is spread comes from the encoder, and the head reads the result (the paper's order, head
-    first, is the same as long as the head is linear).
+    It has no parameters: :math:`z^{(0)}` is the encoder's result behind a ReLU, and the head reads what was spread (the
+    paper's order, head first, is the same as long as the head is linear).
 
     Args:
         node_types: The node types.
@@ -165,7 +168,7 @@ class PersonalizedPageRank(nn.Module):
         num_sampled_edges: Mapping[EdgeType, Sequence[int]] | None = None,
     ) -> dict[NodeType, Tensor]:
         """Spread vectors; arguments and result as in :meth:`HeteroGCN.forward`."""
-        first = {name: F.dropout(h, self.dropout, self.training) for name, h in x_dict.items()}
+        first = {name: F.dropout(torch.relu(h), self.dropout, self.training) for name, h in x_dict.items()}
         x, known = first, _between(x_dict, edge_index_dict)
         degree = _degrees(x_dict, known)
         for _ in range(self.num_layers):
@@ -179,6 +182,63 @@ class PersonalizedPageRank(nn.Module):
             h = normalised_sum(x, edges, degree)
             x = {name: (1 - self.alpha) * h[name] + self.alpha * first[name] for name in h}
         return x
+
+
+class RandomPropagation(nn.Module):
+    r"""Random propagation of Feng et al. 2020, *GRAND* (arXiv 2005.11079), eq. 1 and 2.
+
+    .. math:: z = \mathrm{ReLU}\Big(\frac{1}{K + 1} \sum_{k=0}^{K} \hat{A}^k \, (\epsilon \odot x)\Big)
+
+    with :math:`\epsilon_v` 0 for nodes that are dropped in a pass of the training and :math:`1 / (1 - p)` for others.
+    The paper spreads the columns and then has its first layer; with a linear encoder that is the same. It is meant to
+    be trained with ``consistency`` (:func:`relgraph.training.entity.fit_rows`).
+
+    Args:
+        node_types: The node types.
+        edge_types: The edge types that messages flow along.
+        channels: Not used; every network is made alike.
+        num_layers: Steps :math:`K`.
+        drop_nodes: Share :math:`p` of nodes dropped in training.
+        dropout: Of the result.
+
+    Raises:
+        ShapeError: If ``drop_nodes`` or ``dropout`` is no share.
+    """
+
+    hops_per_round: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        node_types: Sequence[NodeType],
+        edge_types: Sequence[EdgeType],
+        channels: int = 128,
+        num_layers: int = 4,
+        drop_nodes: float = 0.5,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check_share("drop_nodes", drop_nodes)
+        _check_share("dropout", dropout)
+        self.num_layers, self.drop_nodes, self.dropout = num_layers, drop_nodes, dropout
+
+    def forward(
+        self,
+        x_dict: Mapping[NodeType, Tensor],
+        edge_index_dict: Mapping[EdgeType, Tensor],
+        num_sampled_nodes: Mapping[NodeType, Sequence[int]] | None = None,
+        num_sampled_edges: Mapping[EdgeType, Sequence[int]] | None = None,
+    ) -> dict[NodeType, Tensor]:
+        """Spread vectors; arguments and result as in :meth:`HeteroGCN.forward`."""
+        x = {
+            name: h * F.dropout(h.new_ones(h.size(0), 1), self.drop_nodes, self.training) for name, h in x_dict.items()
+        }
+        edges = _between(x_dict, edge_index_dict)
+        degree, total = _degrees(x_dict, edges), x
+        for _ in range(self.num_layers):
+            x = normalised_sum(x, edges, degree)
+            total = {name: total[name] + h for name, h in x.items()}
+        mean = {name: torch.relu(h / (self.num_layers + 1)) for name, h in total.items()}
+        return {name: F.dropout(h, self.dropout, self.training) for name, h in mean.items()}
 
 
 def _check_share(name: str, value: float) -> None:

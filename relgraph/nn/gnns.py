@@ -11,7 +11,7 @@ from torch import nn
 from relgraph.data.graph import EdgeType, NodeType
 from relgraph.errors import ShapeError
 from relgraph.nn.gat import HeteroGAT
-from relgraph.nn.gcn import HeteroGCN, PersonalizedPageRank
+from relgraph.nn.gcn import HeteroGCN, PersonalizedPageRank, RandomPropagation
 from relgraph.nn.hgt import HeteroAttention
 from relgraph.nn.relgnn import RelGNN
 from relgraph.nn.rounds import HeteroRounds
@@ -19,13 +19,14 @@ from relgraph.nn.sage import HeteroGraphSAGE
 
 __all__ = ["GNNS", "make_gnn"]
 
-GNNS: dict[str, type[HeteroRounds] | type[HeteroGCN] | type[PersonalizedPageRank]] = {
+GNNS: dict[str, type[HeteroRounds] | type[HeteroGCN] | type[PersonalizedPageRank] | type[RandomPropagation]] = {
     "sage": HeteroGraphSAGE,
     "gat": HeteroGAT,
     "hgt": HeteroAttention,
     "relgnn": RelGNN,
     "gcn": HeteroGCN,
     "ppr": PersonalizedPageRank,
+    "grand": RandomPropagation,
 }
 """All are made with ``(node_types, edge_types, channels, num_layers, **options)`` and called alike."""
 

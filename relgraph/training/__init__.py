@@ -7,10 +7,10 @@ from relgraph.training.engine import Job, fit
 from relgraph.training.history import History
 
 if TYPE_CHECKING:
-    from relgraph.training.entity import EntityJob
     from relgraph.training.explainer import ExplainedRow, explain, explained_link, explained_row
     from relgraph.training.explanation import PredictionExplanation
     from relgraph.training.integrated_gradients import IntegratedGradients
+    from relgraph.training.job import EntityJob
     from relgraph.training.link import LinkJob
     from relgraph.training.link_predictor import LinkPredictor
     from relgraph.training.predictions import write_predictions
@@ -35,7 +35,7 @@ __all__ = [
 
 # these need PyTorch Geometric and PyTorch Frame, which link predictors do not
 _HOMES = {
-    "EntityJob": "relgraph.training.entity",
+    "EntityJob": "relgraph.training.job",
     "EntityPredictor": "relgraph.training.predictor",
     "ExplainedRow": "relgraph.training.explainer",
     "IntegratedGradients": "relgraph.training.integrated_gradients",

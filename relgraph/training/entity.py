@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args, overload
 
 import torch
-from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torch_geometric.data import HeteroData
 
 from relgraph.data.graph import EdgeType, HeteroGraph
 from relgraph.errors import ProtocolError, SchemaError
@@ -21,7 +19,9 @@ from relgraph.nn.gnns import GNNS
 from relgraph.tasks import LinkTask, Seeds, Split, Task
 from relgraph.tasks.node import NodeTask
 from relgraph.training import engine
-from relgraph.training.outputs import RegressionLoss, label_scale, num_outputs, positive_weight, to_loss
+from relgraph.training.consistency import ConsistentJob
+from relgraph.training.job import EntityJob
+from relgraph.training.outputs import RegressionLoss, label_scale, num_outputs, positive_weight
 from relgraph.training.predictor import EntityPredictor, RowTask
 from relgraph.training.seed_columns import SeedColumns
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from relgraph.tabular.block import SeedFeatures
     from relgraph.training.link_predictor import LinkPredictor
 
-__all__ = ["EntityJob", "EntityPredictor", "fit", "fit_rows"]
+__all__ = ["EntityPredictor", "fit", "fit_rows"]
 
 _EXPECTED = {
     "db": "expected a Database, of relgraph.connect, or None",
@@ -111,6 +111,8 @@ def fit_rows(
     lr: float = 0.005,
     lr_schedule: Literal["constant", "cosine"] = "constant",
     weight_decay: float = 0.0,
+    encoder_l2: float = 0.0,
+    consistency: float = 0.0,
     clip_norm: float | None = None,
     patience: int | None = None,
     seed: int = 0,
@@ -129,8 +131,8 @@ def fit_rows(
         db: The database that labels come from; ``None`` for a task whose labels are in the graph.
         graph: Built from ``db`` with ``fit_until=task.val_time``.
         task: What to predict.
-        gnn: The message passing: ``"sage"``, ``"gat"``, ``"hgt"`` or ``"relgnn"``; for plain graphs also ``"gcn"`` and
-            ``"ppr"`` (:data:`relgraph.nn.GNNS`).
+        gnn: The message passing: ``"sage"``, ``"gat"``, ``"hgt"`` or ``"relgnn"``; for plain graphs also ``"gcn"``,
+            ``"ppr"`` and ``"grand"`` (:data:`relgraph.nn.GNNS`).
         gnn_options: Its own options, such as ``{"heads": 4}``, ``{"norm": "none", "dropout": 0.1}``.
         seed_features: Sources of columns that are computed for every seed and given to the head.
         channels: Width of the network.
@@ -153,6 +155,10 @@ def fit_rows(
         lr_schedule: ``"constant"``, or ``"cosine"`` down to 0 over the epochs (Loshchilov and Hutter 2017, arXiv
             1608.03983, without restarts).
         weight_decay: Decoupled, as in AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+        encoder_l2: Penalty on the squared parameters of the table encoders, half of it added to the loss, as Kipf and
+            Welling 2017 (arXiv 1609.02907) have it for the first layer.
+        consistency: Weight of the agreement of two passes under dropout about every node, labelled or not
+            (:mod:`relgraph.training.consistency`); for classes on a whole graph.
         clip_norm: Largest 2-norm of the gradient of all parameters together.
         patience: Stop after so many validations without a better metric.
         seed: Of the parameters, the order of seeds and the samples.
@@ -211,7 +217,10 @@ def fit_rows(
         model, graph, task, settings, sampling, scale, batch_size, num_workers, seed_columns=columns
     )
     weight = positive_weight(task.kind, train, pos_weight)
-    job = EntityJob(predictor, train, valid, seed, max_batches, loss, weight)
+    if consistency:
+        job: EntityJob = ConsistentJob(predictor, train, valid, seed, encoder_l2, consistency)
+    else:
+        job = EntityJob(predictor, train, valid, seed, max_batches, loss, weight, encoder_l2)
     predictor.history = engine.fit(
         job,
         epochs=epochs,
@@ -231,74 +240,14 @@ def fit_rows(
             **predictor.describe(),
             "max_batches": max_batches,
             "loss": loss,
+            "encoder_l2": encoder_l2,
+            "consistency": consistency,
             "pos_weight": None if weight is None else weight.tolist(),
         },
         accelerator=accelerator,
         progress=progress,
     )
     return predictor
-
-
-class EntityJob:
-    """The training of an :class:`EntityPredictor` as :func:`relgraph.training.engine.fit` drives it.
-
-    Args:
-        predictor: What is trained.
-        train: Training seeds.
-        valid: Validation seeds.
-        seed: Of the order of the training seeds.
-        max_batches: Batches per epoch at most.
-        loss: Of a regression.
-        weight: How much more positive labels count, ``[labels]``.
-    """
-
-    def __init__(
-        self,
-        predictor: EntityPredictor,
-        train: Seeds,
-        valid: Seeds,
-        seed: int = 0,
-        max_batches: int | None = None,
-        loss: RegressionLoss = "l1",
-        weight: Tensor | None = None,
-    ) -> None:
-        self.predictor = predictor
-        self.model = predictor.model
-        self.train = train
-        self.valid = valid
-        self.seed = seed
-        self.max_batches = max_batches
-        self._loss: RegressionLoss = loss
-        self._weight = weight
-        self._train_x = predictor.seed_matrix(train.node, train.time)
-        self._valid_x = predictor.seed_matrix(valid.node, valid.time)
-
-    def num_batches(self) -> int:
-        """Batches per epoch; the last may be smaller."""
-        whole = -(-len(self.train) // self.predictor.batch_size)
-        return whole if self.max_batches is None else min(whole, self.max_batches)
-
-    def batches(self, epoch: int, start: int = 0) -> Iterator[HeteroData]:
-        """The batches of an epoch from batch ``start`` on; order and samples depend on the seed and the epoch only."""
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**63)
-        size = self.predictor.batch_size
-        order = torch.randperm(len(self.train), generator=generator)[start * size : self.num_batches() * size]
-        self.predictor.sampler.set_epoch(epoch)
-        time = None if self.train.time is None else self.train.time[order]
-        yield from self.predictor.loader(self.train.node[order], time, order)
-
-    def loss(self, batch: HeteroData) -> Tensor:
-        """See :func:`relgraph.training.outputs.to_loss`."""
-        predictor = self.predictor
-        rows = batch[predictor.task.entity_table].input_id.cpu()
-        out = self.model(batch, None if self._train_x is None else self._train_x[rows].to(predictor.device))
-        kind, label = predictor.task.kind, self.train.label[rows]
-        return to_loss(kind, out, label, predictor.scale, self._loss, self._weight)
-
-    def validate(self) -> dict[str, float]:
-        """The task's metrics on the validation seeds."""
-        scores = self.predictor.scores(self.valid.node, self.valid.time, seed_x=self._valid_x)
-        return self.predictor.task.metrics(self.valid.label, scores)
 
 
 _SCHEDULES: dict[str, Callable[[int], Callable[[Optimizer], LRScheduler] | None]] = {

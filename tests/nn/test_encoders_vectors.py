@@ -148,3 +148,36 @@ def test_rows_of_every_type_pass_the_hetero_encoder() -> None:
     encoder = HeteroEncoder({"t": NodeStore(6, features=given)}, channels=8, num_layers=1).eval()
     out = encoder({"t": torch.tensor([5, 2, 5])})["t"]
     torch.testing.assert_close(out, encoder.tables[0](given, 6)[[5, 2, 5]])
+
+
+@pytest.mark.parametrize("columns", [("bag",), ("bag", "more")])
+def test_a_bag_of_words_is_multiplied_as_a_sparse_matrix_and_gives_the_same(columns: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    words = torch.rand(20, 40) * (torch.rand(20, 40) < 0.05)
+    words[3] = 0.0
+    stats = {"bag": {"emb_dim": 40 // len(columns), "scale": 0.1}, "more": {"emb_dim": 20, "scale": 0.1}}
+    given = Features(20, {EMBEDDING: words}, {EMBEDDING: columns}, stats)
+    assert given.bag_of_words is not None
+    torch.testing.assert_close(given.bag_of_words.to_dense(), words)
+    encoder = TableEncoder(given, channels=8, num_layers=0, dropout=0.0)
+    for bias in encoder.network.encoder_dict["embedding"].biases:
+        torch.nn.init.normal_(bias)
+    parameters = list(encoder.parameters())
+    sparse = encoder(given, 20)
+    assert sparse.shape == (20, 8)
+    found = torch.autograd.grad(sparse.square().sum(), parameters)
+    given.__dict__["bag_of_words"] = None  # what a denser table has
+    dense = encoder(given, 20)
+    torch.testing.assert_close(sparse, dense)
+    for ours, theirs in zip(found, torch.autograd.grad(dense.square().sum(), parameters), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_vectors_that_are_dense_or_null_or_not_alone_are_no_bag_of_words() -> None:
+    dense, null = torch.ones(4, 10), torch.zeros(4, 10)
+    null[2] = math.nan
+    stats = {"bag": {"emb_dim": 10, "scale": 1.0}, **STATS}
+    for vectors in (dense, null):
+        assert Features(4, {EMBEDDING: vectors}, {EMBEDDING: ("bag",)}, stats).bag_of_words is None
+    values = {NUMBER: torch.zeros(4, 1), EMBEDDING: torch.zeros(4, 10)}
+    assert Features(4, values, {NUMBER: ("price",), EMBEDDING: ("bag",)}, stats).bag_of_words is None

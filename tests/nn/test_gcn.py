@@ -7,7 +7,7 @@ import torch
 from torch_geometric.nn import APPNP, GCNConv
 
 from relgraph.errors import ShapeError
-from relgraph.nn.gcn import HeteroGCN, PersonalizedPageRank, normalised_sum
+from relgraph.nn.gcn import HeteroGCN, PersonalizedPageRank, RandomPropagation, normalised_sum
 
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 0], [1, 0, 2, 1, 0, 3]])
 KIND = ("n", "e", "n")
@@ -22,18 +22,37 @@ def test_the_normalised_sum_of_a_path_by_hand() -> None:
 
 def test_one_node_type_is_the_published_network() -> None:
     torch.manual_seed(0)
-    x, ours = torch.randn(4, 6), HeteroGCN(["n"], [KIND], channels=6, num_layers=2).eval()
-    expected = x
-    for layer in ours.layers:
-        theirs = GCNConv(6, 6)
-        theirs.lin.weight, theirs.bias = layer[0].weight, layer[0].bias
-        expected = theirs(expected, EDGES).relu()
-    torch.testing.assert_close(ours({"n": x}, {KIND: EDGES})["n"], expected)
+    x, ours = torch.randn(4, 6), HeteroGCN(["n"], [KIND], channels=5, num_layers=3).eval()
+    first, middle, last = GCNConv(6, 5), GCNConv(5, 5, bias=False), GCNConv(5, 2, bias=False)
+    inner = ours.layers[0][0]
+    middle.lin.weight = inner.weight
+    expected = last(middle(first(x, EDGES).relu(), EDGES).relu(), EDGES)
+    found = ours({"n": first.lin(x)}, {KIND: EDGES})["n"] @ last.lin.weight.t()
+    torch.testing.assert_close(found, expected)
 
 
 def test_page_rank_is_the_published_propagation() -> None:
     x, ours = torch.randn(4, 6), PersonalizedPageRank(["n"], [KIND], num_layers=10, alpha=0.2).eval()
-    torch.testing.assert_close(ours({"n": x}, {KIND: EDGES})["n"], APPNP(10, 0.2)(x, EDGES))
+    torch.testing.assert_close(ours({"n": x}, {KIND: EDGES})["n"], APPNP(10, 0.2)(x.relu(), EDGES))
+
+
+def test_random_propagation_is_the_mean_of_powers_of_the_normalised_adjacency() -> None:
+    torch.manual_seed(0)
+    x, ours = torch.randn(4, 6), RandomPropagation(["n"], [KIND], num_layers=3).eval()
+    adjacency = torch.zeros(4, 4).index_put((EDGES[1], EDGES[0]), torch.ones(())) + torch.eye(4)
+    scale = adjacency.sum(1).rsqrt().diag()
+    spread = scale @ adjacency @ scale
+    expected = sum(torch.linalg.matrix_power(spread, k) @ x for k in range(4)) / 4
+    torch.testing.assert_close(ours({"n": x}, {KIND: EDGES})["n"], expected.relu())
+
+
+def test_random_propagation_drops_whole_nodes_in_training_and_keeps_the_mean() -> None:
+    torch.manual_seed(0)
+    ours = RandomPropagation(["n"], [KIND], num_layers=0, drop_nodes=0.25, dropout=0.0)
+    passes = torch.stack([ours({"n": torch.ones(4, 6)}, {KIND: EDGES})["n"] for _ in range(2000)])
+    assert passes.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert torch.equal(passes.amin(2), passes.amax(2))
+    assert passes.mean().item() == pytest.approx(1.0, abs=0.03)
 
 
 def test_two_node_types_exchange_vectors() -> None:
@@ -47,7 +66,7 @@ def test_two_node_types_exchange_vectors() -> None:
 
 def test_every_parameter_gets_a_gradient_and_dropout_is_for_training() -> None:
     torch.manual_seed(0)
-    ours = HeteroGCN(["n"], [KIND], channels=6, dropout=0.5)
+    ours = HeteroGCN(["n"], [KIND], channels=6, num_layers=3, dropout=0.5)
     x = {"n": torch.rand(4, 6)}
     assert not torch.equal(ours(x, {KIND: EDGES})["n"], ours(x, {KIND: EDGES})["n"])
     ours.eval()

@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "relgnn": {"heads": 2},
     "gcn": {"dropout": 0.0},
     "ppr": {"dropout": 0.0},
+    "grand": {"dropout": 0.0, "drop_nodes": 0.0},
 }
 every_gnn = pytest.mark.parametrize("name", GNNS)
 in_rounds = pytest.mark.parametrize("name", [name for name, kind in GNNS.items() if issubclass(kind, HeteroRounds)])
@@ -73,11 +74,11 @@ def test_what_the_seeds_do_not_need_is_left_out_without_a_difference(
 def test_every_parameter_learns_and_every_vector_counts(name: str) -> None:
     """On edges that give most nodes several neighbours: attention to a single one is 1 whatever its score."""
     torch.manual_seed(0)
-    x = vectors(4)
+    x = vectors(16)
     del x["alone"]
     generator = torch.Generator().manual_seed(2)
     edges = {kind: ends(SIZES[kind[0]], SIZES[kind[2]], 90, generator) for kind in both_directions(shop_graph())}
-    gnn = GNNS[name](list(x), list(edges), 4, 2, **OPTIONS[name]).double()
+    gnn = GNNS[name](list(x), list(edges), 16, 2, **OPTIONS[name]).double()
     out = gnn(x, edges)
     sum((h * torch.randn_like(h)).sum() for h in out.values()).backward()
     for parameter_name, parameter in gnn.named_parameters():
@@ -156,7 +157,7 @@ def test_heads_divide_the_channels(name: str) -> None:
 
 def test_unknown_networks_and_options_are_refused() -> None:
     graph = shop_graph()
-    with pytest.raises(ShapeError, match="gnn: expected one of sage, gat, hgt, relgnn, gcn, ppr, got 'gin'"):
+    with pytest.raises(ShapeError, match="gnn: expected one of sage, gat, hgt, relgnn, gcn, ppr, grand, got 'gin'"):
         EntityModel(graph, "person", gnn="gin")
     with pytest.raises(ShapeError, match="'sage' has no option 'heads'; its options: aggr, norm, dropout"):
         EntityModel(graph, "person", gnn_options={"heads": 2})

@@ -17,7 +17,7 @@ from relgraph.data.graph import HeteroGraph
 from relgraph.data.time import to_microseconds
 from relgraph.errors import AdapterError, LeakageError, ProtocolError, SchemaError
 from relgraph.tasks import EntityTask
-from relgraph.training.entity import EntityJob
+from relgraph.training.job import EntityJob
 from relgraph.training.predictor import EntityPredictor
 
 SMALL: dict[str, Any] = {
