@@ -2,7 +2,8 @@
 
     python benchmarks/rel_f1_tables.py ../shared/data/db/f1 --task top3 --regime frozen
 
-Columns are relgraph.tabular's for any database; nothing is made for Formula 1 but the labels of the helper tasks, which
+Columns are relgraph.tabular's for any database, and for the models named "asked" those of the questions themselves
+(relgraph.baselines.asked); nothing is made for Formula 1 but the labels of the helper tasks, which
 are means of columns over the task's own horizon. The score that chooses is the mean over the origins; each origin is
 asked as the test is: the same regime, over as long a time.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -24,6 +26,7 @@ import torch
 
 import relgraph
 from relgraph.baselines import Backtest, TableModel
+from relgraph.baselines.backtest import Part
 from relgraph.tasks import EntityTask
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,19 +39,26 @@ ORIGINS = {
 }
 HELPERS = ("mean(nullif(s.grid, 0))", "mean(s.positionOrder)", "mean(s.points)")
 AGGREGATES = {"windows": (90, 365, 730), "last": (1, 3, 5, 10, 20), "max_columns": 300}
-TRIED = {
-    "linear": TableModel(("linear",)),
-    "linear, penalty 3000": TableModel(("linear",), penalty=3000.0),
-    "boosting": TableModel(("boosting",)),
-    "forecasts": TableModel(("forecasts",)),
-    "linear + boosting": TableModel(("linear", "boosting")),
-    "boosting + forecasts": TableModel(("boosting", "forecasts")),
-    "linear + boosting + forecasts": TableModel(("linear", "boosting", "forecasts")),
-    "linear, half-life 5": TableModel(("linear",), half_life=5.0),
-    "forecasts, half-life 5": TableModel(("forecasts",), half_life=5.0),
-    "forecasts, penalty 300": TableModel(("forecasts",), penalty=300.0),
-    "linear + boosting, half-life 5": TableModel(("linear", "boosting"), half_life=5.0),
-    "linear + boosting + forecasts, half-life 5": TableModel(("linear", "boosting", "forecasts"), half_life=5.0),
+PARTS: tuple[tuple[Part, ...], ...] = (
+    ("linear",),
+    ("boosting",),
+    ("forecasts",),
+    ("linear", "boosting"),
+    ("boosting", "forecasts"),
+    ("linear", "boosting", "forecasts"),
+)
+CHANGES: dict[str, dict[str, Any]] = {
+    "": {},
+    ", penalty 300": {"penalty": 300.0},
+    ", penalty 3000": {"penalty": 3000.0},
+    ", half-life 5": {"half_life": 5.0},
+    ", half-life 20": {"half_life": 20.0},
+}
+MODELS = {
+    f"{' + '.join(parts)}{change}{', asked' if asked else ''}": TableModel(parts, asked=asked, **settings)
+    for parts in PARTS
+    for change, settings in CHANGES.items()
+    for asked in (False, True)
 }
 # test AUROC x 100 (dnf, top3) and MAE (position)
 PUBLISHED = {
@@ -81,6 +91,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--reach", type=float, default=30.0, help="years of training rows before an origin")
     parser.add_argument("--copies", type=int, default=2)
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=list(MODELS), help="which are tried", metavar="M"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scores", type=Path, help="file that keeps the backtests, so that a stopped run goes on")
     parser.add_argument("--no-test", action="store_true", help="only the backtests")
@@ -94,7 +107,7 @@ def main() -> None:
     helpers = [helper(task, label) for label in HELPERS]
     scale = 1 if task.kind == "regression" else 100
     backtest = Backtest(db, graph, task, helpers=helpers, copies=arguments.copies, aggregates=AGGREGATES)
-    models = {name: replaced(model, arguments.reach) for name, model in TRIED.items()}
+    models = {name: replaced(model, arguments.reach) for name, model in MODELS.items() if name in arguments.models}
     tried = known_scores(arguments.scores, models)
     for name in [name for name in models if name not in tried]:
         scores = {o: scale * backtest.score(models[name], o)[task.metric] for o in ORIGINS[arguments.task]}
@@ -159,9 +172,12 @@ def about(arguments: argparse.Namespace, task: EntityTask, db: relgraph.Database
         "helpers": list(HELPERS),
         "aggregates": AGGREGATES,
         "copies": arguments.copies,
+        "asked": "models so named read how many rows are asked about at the moment and how often the driver was; "
+        "these seeds are chosen by the future, here as upstream, and the columns carry that choice",
         "rows": {split: len(task.seeds(db, split)) for split in ("train", "val", "test")},
         "command": f"python benchmarks/{Path(__file__).name} FOLDER --task {arguments.task} --regime {task.regime} "
-        f"--reach {arguments.reach:g} --copies {arguments.copies} --seeds {' '.join(map(str, arguments.seeds))}",
+        f"--reach {arguments.reach:g} --copies {arguments.copies} --seeds {' '.join(map(str, arguments.seeds))}"
+        + ("" if len(arguments.models) == len(MODELS) else f" --models {shlex.join(arguments.models)}"),
         "seconds": round(seconds),
         "threads": arguments.threads,
         "machine": f"{platform.machine()}, {platform.system()}, CPU",

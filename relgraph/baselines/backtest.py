@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from relgraph.baselines.asked import ASKED, Asked
 from relgraph.baselines.boosting import Rows
-from relgraph.baselines.linear import fit_linear, fit_scales, scaled, solve
+from relgraph.baselines.linear import fit_linear, fit_scales, leave_out, scaled, solve
 from relgraph.baselines.origins import YEAR, Columns, History, Known
 from relgraph.data.graph import HeteroGraph
 from relgraph.data.time import format_time, to_moment
@@ -53,6 +54,7 @@ class TableModel:
         reach: Training rows older than so many years are left out; ``None``: none is.
         rounds: Trees of the boosting.
         options: Of LightGBM, over defaults for few rows.
+        asked: Whether columns of the questions themselves are read (:class:`~relgraph.baselines.asked.Asked`).
     """
 
     parts: tuple[Part, ...] = ("linear", "boosting")
@@ -61,6 +63,7 @@ class TableModel:
     reach: float | None = None
     rounds: int = 150
     options: Mapping[str, Any] = field(default_factory=dict)
+    asked: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -127,6 +130,9 @@ class Backtest:
         self.columns = Columns(sources)
         self.history = History(db, task, self.columns, copies, seed)
         self.helpers = [History(db, helper, self.columns, copies, seed) for helper in helpers]
+        test = task.seeds(db, "test")
+        known = self.history.rows
+        self.questions = Asked(torch.cat([known.node, test.node]), torch.cat([known.time, test.moments]))
         self._told: dict[tuple[Any, ...], tuple[Matrix, Matrix]] = {}
         self._said: dict[tuple[Any, ...], NDArray[np.float64]] = {}
 
@@ -161,7 +167,7 @@ class Backtest:
 
     def _part(self, part: Part, model: TableModel, at: int, seed: int) -> NDArray[np.float64]:
         """What one part says of the rows asked about: values or log-odds; parts that models share are trained once."""
-        key: tuple[Any, ...] = (part, at, model.penalty, model.half_life, model.reach)
+        key: tuple[Any, ...] = (part, at, model.penalty, model.half_life, model.reach, model.asked)
         if part == "boosting":
             key = (*key, model.rounds, repr(sorted(model.options.items())), seed)
         if key not in self._said:
@@ -173,6 +179,9 @@ class Backtest:
         asked = self._asked(at)
         seen = asked.time.clamp(max=at) if self.task.regime == "frozen" else asked.time
         base, clock = self.columns.matrix(asked.node, seen), self.history.clock(asked.time, seen)
+        if model.asked:
+            x = np.concatenate([x, self.questions.matrix(rows.node, rows.time)], axis=1)
+            clock = np.concatenate([clock, self.questions.matrix(asked.node, asked.time)], axis=1)
         weight, y = _weight(model, at, rows), rows.label.numpy()
         if part == "linear":
             categorical = self.columns.categorical
@@ -219,21 +228,23 @@ class Backtest:
         self, model: TableModel, at: int, x: Matrix, node: Tensor, base: Matrix, asked: Known, seen: Tensor
     ) -> tuple[Matrix, Matrix]:
         """What helpers say of training rows, by models of other entities, and of rows asked about, by all of these."""
-        key = (at, model.penalty, model.half_life, model.reach)
+        key = (at, model.penalty, model.half_life, model.reach, model.asked)
         if key in self._told:
             return self._told[key]
         told, said = np.zeros((len(x), len(self.helpers))), np.zeros((len(base), len(self.helpers)))
         width = base.shape[1]
         for place, helper in enumerate(self.helpers):
             z, rows = helper.train(at, model.reach)
-            weight, y = _weight(model, at, rows), rows.label.numpy()
+            mine = np.concatenate([x[:, :width], self._helper_clock(helper, x[:, width:])], axis=1)
+            there = np.concatenate([base, helper.clock(asked.time, seen)], axis=1)
+            if model.asked:
+                z = np.concatenate([z, self.questions.matrix(rows.node, rows.time)], axis=1)
+                mine = np.concatenate([mine, x[:, -len(ASKED) :]], axis=1)
+                there = np.concatenate([there, self.questions.matrix(asked.node, asked.time)], axis=1)
             scales = fit_scales(z, self.columns.categorical)
-            known = scaled(z, scales)
-            mine = scaled(np.concatenate([x[:, :width], self._helper_clock(helper, x[:, width:])], axis=1), scales)
-            there = scaled(np.concatenate([base, helper.clock(asked.time, seen)], axis=1), scales)
-            for fold in range(_FOLDS):
-                rest, own = (rows.node % _FOLDS != fold).numpy(), (node % _FOLDS == fold).numpy()
-                forecast = solve(helper.task.kind, known[rest], y[rest], penalty=model.penalty, weight=weight[rest])
+            mine, there = scaled(mine, scales), scaled(there, scales)
+            for fold, forecast in enumerate(_forecasters(helper.task.kind, scaled(z, scales), rows, model, at)):
+                own = (node % _FOLDS == fold).numpy()
                 told[own, place] = forecast(mine[own])
                 said[:, place] += forecast(there) / _FOLDS
         self._told[key] = told, said
@@ -265,6 +276,15 @@ class Backtest:
         }
         booster = lightgbm.train(settings, lightgbm.Dataset(x, y, weight=weight), model.rounds)
         return lambda z: np.asarray(booster.predict(z, raw_score=True), dtype=np.float64)
+
+
+def _forecasters(kind: str, z: Matrix, rows: Known, model: TableModel, at: int) -> list[Callable[[Matrix], Matrix]]:
+    """A linear model per fold of entities, trained on the others."""
+    weight, y, fold = _weight(model, at, rows), rows.label.numpy(), (rows.node % _FOLDS).numpy()
+    if kind == "regression":
+        return leave_out(z, y, fold, _FOLDS, penalty=model.penalty, weight=weight)
+    rest = [fold != number for number in range(_FOLDS)]
+    return [solve(kind, z[r], y[r], penalty=model.penalty, weight=weight[r]) for r in rest]
 
 
 def _weight(model: TableModel, at: int, rows: Known) -> NDArray[np.float64]:

@@ -24,7 +24,14 @@ __all__ = ["CLOCK", "YEAR", "Columns", "History", "Known", "known_rows"]
 DAY = 86_400_000_000
 YEAR = 365.2425 * DAY
 
-CLOCK = ("days since what is seen", "season, sine", "season, cosine", "year", "mean label of the last year")
+CLOCK = (
+    "days since what is seen",
+    "season, sine",
+    "season, cosine",
+    "year",
+    "mean label of the last year",
+    "mean label of the season",
+)
 """The columns that :class:`History` adds."""
 
 
@@ -99,6 +106,9 @@ class History:
         ended = (self.rows.time + task.horizon).numpy()
         order = np.argsort(ended, kind="stable")
         self._ended = ended[order]
+        by_time = torch.argsort(self.rows.time, stable=True)
+        self._moments = self.rows.time[by_time].numpy()
+        self._by_moment = np.concatenate([[0.0], np.cumsum(self.rows.label[by_time].numpy())])
         self._sums = np.concatenate([[0.0], np.cumsum(self.rows.label.numpy()[order])])
 
     def train(self, origin: int, reach: float | None) -> tuple[Matrix, Known]:
@@ -127,13 +137,26 @@ class History:
         )
 
     def clock(self, time: Tensor, seen: Tensor) -> Matrix:
-        """The columns :data:`CLOCK` of seeds that see what was known at ``seen``, float64 ``[n, 5]``."""
+        """The columns :data:`CLOCK` of seeds that see what was known at ``seen``, float64 ``[n, 6]``."""
         turn = 2 * np.pi * time.numpy() / YEAR
         stop = np.searchsorted(self._ended, seen.numpy(), side="right")
         start = np.searchsorted(self._ended, seen.numpy() - round(YEAR), side="right")
         level = np.where(stop > start, (self._sums[stop] - self._sums[start]) / np.maximum(stop - start, 1), np.nan)
         lag = (time - seen).numpy() / DAY
-        return np.stack([lag, np.sin(turn), np.cos(turn), time.numpy() / YEAR, level], axis=1)
+        season = self._season(time.numpy(), seen.numpy())
+        return np.stack([lag, np.sin(turn), np.cos(turn), time.numpy() / YEAR, level, season], axis=1)
+
+    def _season(self, time: NDArray[np.int64], seen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean label about whole years before, in the last three years whose labels had ended when seen."""
+        horizon, total, count = self.task.horizon, np.zeros(len(time)), np.zeros(len(time))
+        years = np.maximum(np.ceil((time + 1.5 * horizon - seen) / YEAR), 1)
+        for more in range(3):
+            middle = time - (years + more) * YEAR
+            start = np.searchsorted(self._moments, middle - horizon / 2)
+            stop = np.searchsorted(self._moments, middle + horizon / 2, side="right")
+            total += self._by_moment[stop] - self._by_moment[start]
+            count += stop - start
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def _lag(self, number: int) -> Tensor:
         """How long before its own time each row of a copy stops to see; copy i of k has the i-th k-th of the span."""

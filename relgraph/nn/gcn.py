@@ -16,7 +16,10 @@ __all__ = ["HeteroGCN", "PersonalizedPageRank", "RandomPropagation", "normalised
 
 
 def normalised_sum(
-    x: Mapping[NodeType, Tensor], edges: Mapping[EdgeType, Tensor], degree: Mapping[NodeType, Tensor]
+    x: Mapping[NodeType, Tensor],
+    edges: Mapping[EdgeType, Tensor],
+    degree: Mapping[NodeType, Tensor],
+    edge_weight: float = 1.0,
 ) -> dict[NodeType, Tensor]:
     r"""Neighbours and the node itself, each divided by the square roots of both degrees.
 
@@ -28,6 +31,7 @@ def normalised_sum(
         x: Vectors ``[N, channels]`` per node type.
         edges: Int64 ``[2, E]`` per edge type: source, target.
         degree: :math:`d` per node type, ``[N]``.
+        edge_weight: Of every edge; the node itself weighs 1.
 
     Returns:
         ``[N, channels]`` per node type.
@@ -37,7 +41,7 @@ def normalised_sum(
     out = dict(scaled)
     for (source, _, target), (row, col) in edges.items():
         if row.numel():
-            out[target] = out[target].index_add(0, col, scaled[source].index_select(0, row))
+            out[target] = out[target].index_add(0, col, scaled[source].index_select(0, row), alpha=edge_weight)
     return {name: h * scale[name] for name, h in out.items()}
 
 
@@ -138,7 +142,7 @@ class PersonalizedPageRank(nn.Module):
         channels: Not used; every network is made alike.
         num_layers: Steps, 10 in the paper.
         alpha: How much of its own vector a node keeps in each step.
-        dropout: Of edges in each step, and of the vectors before the first.
+        dropout: Of edges in each step, those kept weighing more, and of the vectors before the first.
 
     Raises:
         ShapeError: If ``alpha`` or ``dropout`` is no share.
@@ -171,15 +175,15 @@ class PersonalizedPageRank(nn.Module):
         first = {name: F.dropout(torch.relu(h), self.dropout, self.training) for name, h in x_dict.items()}
         x, known = first, _between(x_dict, edge_index_dict)
         degree = _degrees(x_dict, known)
+        keep = 1 - self.dropout if self.training else 1.0
         for _ in range(self.num_layers):
             edges = known
-            if self.training and self.dropout:
-                keep = 1 - self.dropout
+            if keep < 1:
                 edges = {
                     kind: index[:, torch.rand(index.size(1), device=index.device) < keep]
                     for kind, index in known.items()
                 }
-            h = normalised_sum(x, edges, degree)
+            h = normalised_sum(x, edges, degree, 1 / keep)
             x = {name: (1 - self.alpha) * h[name] + self.alpha * first[name] for name in h}
         return x
 

@@ -13,7 +13,7 @@ import torch
 import relgraph
 from relgraph.baselines.backtest import Backtest, TableModel
 from relgraph.baselines.boosting import Rows
-from relgraph.baselines.linear import fit_linear, scaled, solve
+from relgraph.baselines.linear import fit_linear, leave_out, scaled, solve
 from relgraph.baselines.origins import CLOCK, Columns, History
 from relgraph.data.database import Database
 from relgraph.data.graph import HeteroGraph
@@ -118,6 +118,36 @@ def test_the_level_is_the_mean_of_labels_whose_window_had_ended(db: Database) ->
         mine = known.label[(ended <= moment) & (ended > moment - 365.2425 * DAY)]
         assert level == pytest.approx(float(mine.mean()))
     assert np.isnan(history.clock(known.time[:1], known.time[:1] - 400 * DAY)[0, 4])
+
+
+def test_the_season_is_the_mean_of_windows_whole_years_before(db: Database) -> None:
+    history = History(db, task(), Columns([Spy()]), copies=1, seed=0)
+    known, horizon = history.rows, history.task.horizon
+    time = known.time[-1:] + torch.tensor([300, 665]).mul(DAY)
+    seen = known.time[-1:].repeat(2)
+    for moment, level, years in zip(time.tolist(), history.clock(time, seen)[:, 5].tolist(), (1, 2), strict=True):
+        middles = [moment - (years + more) * 365.2425 * DAY for more in range(3)]
+        mine = torch.stack([(known.time - middle).abs() <= horizon / 2 for middle in middles]).any(0)
+        assert bool((known.time[mine] + horizon <= seen[0]).all())
+        assert level == pytest.approx(float(known.label[mine].mean()))
+
+
+def test_a_ridge_without_a_fold_is_the_ridge_of_the_others() -> None:
+    rng = np.random.default_rng(0)
+    z, y, weight, fold = rng.normal(size=(90, 4)), rng.normal(size=90), rng.uniform(0.5, 2, 90), np.arange(90) % 3
+    for number, answer in enumerate(leave_out(z, y, fold, 3, penalty=7.0, weight=weight)):
+        rest = fold != number
+        expected = solve("regression", z[rest], y[rest], penalty=7.0, weight=weight[rest])
+        np.testing.assert_allclose(answer(z), expected(z))
+
+
+def test_questions_are_read_only_by_models_that_ask_for_them(db: Database, graph: HeteroGraph) -> None:
+    helper = task(label="mean(s.shop)", kind="regression")
+    backtest = Backtest(db, graph, task(), helpers=[helper], copies=1, aggregates=FEW)
+    parts: tuple[Any, ...] = ("linear", "boosting", "forecasts")
+    for part in parts:
+        without, given = (backtest.predict(TableModel((part,), rounds=20, asked=asked), VAL) for asked in (False, True))
+        assert not torch.equal(without, given)
 
 
 def test_a_frozen_origin_sees_nothing_later(db: Database, graph: HeteroGraph, monkeypatch: pytest.MonkeyPatch) -> None:

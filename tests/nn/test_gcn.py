@@ -36,6 +36,14 @@ def test_page_rank_is_the_published_propagation() -> None:
     torch.testing.assert_close(ours({"n": x}, {KIND: EDGES})["n"], APPNP(10, 0.2)(x.relu(), EDGES))
 
 
+def test_dropped_edges_keep_the_mean_of_what_is_spread() -> None:
+    torch.manual_seed(0)
+    ours = PersonalizedPageRank(["n"], [KIND], num_layers=1, alpha=0.0, dropout=0.5)
+    x = {"n": torch.rand(4, 6)}
+    mean = torch.stack([ours(x, {KIND: EDGES})["n"] for _ in range(8000)]).mean(0)
+    torch.testing.assert_close(mean, ours.eval()(x, {KIND: EDGES})["n"], atol=0.03, rtol=0.0)
+
+
 def test_random_propagation_is_the_mean_of_powers_of_the_normalised_adjacency() -> None:
     torch.manual_seed(0)
     x, ours = torch.randn(4, 6), RandomPropagation(["n"], [KIND], num_layers=3).eval()
