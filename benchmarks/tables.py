@@ -165,8 +165,8 @@ def sampling(result: Result) -> Row:
 def planetoid(result: Result) -> Row:
     here, elsewhere = [], []
     for row in result["rows"]:
-        here.append(f"{row['data']}, {row['network']}: **{row['test_mean']:.1f}** ± {row['test_sd']:.1f}")
-        elsewhere.append(f"{row['published']}")
+        here.append(f"{row['data']}, {row['model']}: **{row['test_mean']:.1f}** ± {row['test_sd']:.1f}")
+        elsewhere.append(", ".join(f"{name} {value}" for name, value in row["published"].items()))
     seeds = len(result["rows"][0]["runs"])
     return (f"{result['task']}, {result['metric']}, {seeds} seeds", "<br>".join(here), "<br>".join(elsewhere))
 

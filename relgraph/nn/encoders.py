@@ -146,7 +146,7 @@ class TableEncoder(nn.Module):
         for kind in (stype.numerical, stype.embedding):
             if kind in frame.feat_dict and self.training:
                 frame.feat_dict[kind] = self._dropped(frame.feat_dict[kind])
-        return sum_columns(self.network, frame, self.channels) / len(features.column_names) ** 0.5
+        return sum_columns(self.network, frame, self.channels) / math.sqrt(len(features.column_names))
 
     def _linear(self, words: Tensor) -> Tensor:
         """What :func:`sum_columns` gives for embeddings without NULL, from their sparse CSR matrix."""
@@ -155,8 +155,8 @@ class TableEncoder(nn.Module):
         words = torch.sparse_csr_tensor(
             words.crow_indices(), words.col_indices(), values, words.shape, check_invariants=False
         )
-        out = torch.sparse.mm(words, torch.cat(list(encoder.weight_list))) + sum(encoder.biases)
-        return out / len(encoder.weight_list) ** 0.5
+        out: Tensor = torch.sparse.mm(words, torch.cat(list(encoder.weight_list))) + sum(encoder.biases)
+        return out / math.sqrt(len(encoder.weight_list))
 
     def _dropped(self, value: Any) -> Any:
         if isinstance(value, Tensor):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -91,12 +91,11 @@ class HeteroGCN(nn.Module):
     ) -> None:
         super().__init__()
         _check_share("dropout", dropout)
-        self.node_types, self.dropout = list(node_types), dropout
+        inner = range(1, num_layers - 1)
         self.layers = nn.ModuleList(
-            nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in self.node_types)
-            for _ in range(num_layers - 2)
+            _Before(node_types if place in inner else (), channels, dropout if place else None)
+            for place in range(num_layers)
         )
-        self.num_layers = num_layers
 
     def forward(
         self,
@@ -118,14 +117,25 @@ class HeteroGCN(nn.Module):
         """
         x, edges = dict(x_dict), _between(x_dict, edge_index_dict)
         degree = _degrees(x_dict, edges)
-        for number in range(self.num_layers):
-            if number:
-                x = {name: F.dropout(torch.relu(h), self.dropout, self.training) for name, h in x.items()}
-            if 0 < number < self.num_layers - 1:
-                layer: Any = self.layers[number - 1]
-                x = {name: layer[i](x[name]) for i, name in enumerate(self.node_types) if name in x}
-            x = normalised_sum(x, edges, degree)
+        for layer in self.layers:
+            x = normalised_sum(layer(x), edges, degree)
         return x
+
+
+class _Before(nn.Module):
+    """What vectors go through before they are spread: ReLU and dropout but before the first time, maybe a matrix."""
+
+    def __init__(self, node_types: Sequence[NodeType], channels: int, dropout: float | None) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self._place = {name: i for i, name in enumerate(node_types)}
+        self.matrices = nn.ModuleList(nn.Linear(channels, channels, bias=False) for _ in node_types)
+
+    def forward(self, x: Mapping[NodeType, Tensor]) -> dict[NodeType, Tensor]:
+        out = dict(x)
+        if self.dropout is not None:
+            out = {name: F.dropout(torch.relu(h), self.dropout, self.training) for name, h in out.items()}
+        return {name: self.matrices[self._place[name]](h) if name in self._place else h for name, h in out.items()}
 
 
 class PersonalizedPageRank(nn.Module):

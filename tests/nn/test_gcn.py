@@ -24,7 +24,7 @@ def test_one_node_type_is_the_published_network() -> None:
     torch.manual_seed(0)
     x, ours = torch.randn(4, 6), HeteroGCN(["n"], [KIND], channels=5, num_layers=3).eval()
     first, middle, last = GCNConv(6, 5), GCNConv(5, 5, bias=False), GCNConv(5, 2, bias=False)
-    inner = ours.layers[0][0]
+    inner = ours.layers[1].matrices[0]
     middle.lin.weight = inner.weight
     expected = last(middle(first(x, EDGES).relu(), EDGES).relu(), EDGES)
     found = ours({"n": first.lin(x)}, {KIND: EDGES})["n"] @ last.lin.weight.t()

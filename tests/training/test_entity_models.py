@@ -87,7 +87,7 @@ def graph(db: Any) -> HeteroGraph:
 
 @pytest.mark.parametrize("gnn", GNNS)
 def test_every_network_trains_saves_and_loads(db: Any, graph: HeteroGraph, gnn: str, tmp_path: Path) -> None:
-    options = {"dropout": 0.1} if gnn in ("gcn", "ppr") else {"dropout": 0.1, "norm": "none"}
+    options = {"dropout": 0.1} if gnn in ("gcn", "ppr", "grand") else {"dropout": 0.1, "norm": "none"}
     predictor = relgraph.fit(db, graph, make_task(), gnn=gnn, gnn_options=options, max_batches=2, **TINY)
     assert type(predictor.model.gnn) is GNNS[gnn]
     seeds = make_task().seeds(db, "val")
