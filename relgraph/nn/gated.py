@@ -202,7 +202,8 @@ class _Summed(nn.Module):
         self.columns = columns
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.view(x.size(0), self.columns, -1).sum(1) / self.columns**0.5
+        out: Tensor = x.view(x.size(0), self.columns, -1).sum(1) / self.columns**0.5
+        return out
 
 
 @torch.no_grad()
