@@ -96,12 +96,20 @@ class Calibrator:
         except (KeyError, TypeError) as error:
             raise AdapterError(f"{path} is damaged: calibrator.json lacks {error}; save the calibrator again") from None
 
-    def _scores(self, scorer: Scorer, statements: Statements) -> Tensor:
+    def require_fit(self, scorer: Scorer) -> None:
+        """Check that a scorer has as many relations as there are thresholds.
+
+        Raises:
+            SchemaError: If it has not.
+        """
         if len(self.threshold) != scorer.num_relations:
             raise SchemaError(
                 f"the calibrator is of a scorer with {len(self.threshold)} relations, got one with "
                 f"{scorer.num_relations}; calibrate this one"
             )
+
+    def _scores(self, scorer: Scorer, statements: Statements) -> Tensor:
+        self.require_fit(scorer)
         return score_statements(scorer, statements)
 
 
@@ -172,11 +180,8 @@ def classify(
     """
     from sklearn import metrics
 
+    calibrator.require_fit(scorer)
     relation, score, label = _labelled(scorer, test, known, negatives, seed)
-    if len(calibrator.threshold) != scorer.num_relations:
-        raise SchemaError(
-            f"the calibrator has {len(calibrator.threshold)} relations, the scorer {scorer.num_relations}"
-        )
     chosen = (score >= calibrator.threshold[relation]).numpy()
     truth, probability = label.numpy(), calibrator.of_scores(score).numpy()
     return {

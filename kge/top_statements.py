@@ -239,9 +239,10 @@ def _score(source: ScoreSource, block: _Block, tails: Tensor, taken: Csr, best: 
         for number, part in enumerate(spans(scores.num_candidates, _COLUMNS)):
             score = scores.tile(rows, part)
             refuse_nan(score)
-            score[known.positions(number, part)] = -torch.inf
+            # most tiles end here: known statements are looked at only where others may be among the best
             if float(score.amax()) < best.edge:
                 continue
+            score[known.positions(number, part)] = -torch.inf
             value, cell = _reaching(score, best)
             head = torch.div(cell, score.shape[1], rounding_mode="floor")
             best.add(value, block.relation, heads[head], tails[part.start + cell % score.shape[1]])

@@ -46,6 +46,7 @@ def theirs(model: Any, dataset: Any) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["LCWA", "sLCWA"])
 def test_a_scorer_in_the_pipeline(loop: str) -> None:
     dataset = dataset_resolver.make("nations", create_inverse_triples=True)
@@ -93,6 +94,7 @@ def test_every_scorer_of_triples_scores_alike_in_all_ways() -> None:
         assert all(torch.equal(value, model.scorer.state_dict()[key]) for key, value in before.items()), name
 
 
+@pytest.mark.slow
 def test_hpo() -> None:
     found = hpo_pipeline(
         dataset=dataset_resolver.make("nations", create_inverse_triples=True),
