@@ -226,7 +226,8 @@ class _Faiss:
         self._faiss.write_index(self._index, str(path))
 
     def load(self, path: Path) -> None:
-        self._index = self._faiss.read_index(str(path))
+        found: Any = self._faiss.read_index(str(path))
+        self._index = found
 
 
 def _require_kind(kind: object) -> None:
