@@ -34,12 +34,14 @@ def is_graph(source: str) -> bool:
 
 
 def is_statements(source: str) -> bool:
-    """Whether this is a statement file, or a folder with ``train`` and ``test`` files."""
+    """Whether this is a statement file, a folder with ``train`` and ``test`` files, or another source of facts."""
+    from relgraph.adapters.facts import reader_of
+
     path = Path(source)
     if _is_folder(path):
         stems = {file.stem.lower() for file in path.iterdir() if file.suffix.lower() in _STATEMENT_SUFFIXES}
-        return {"train", "test"} <= stems
-    return path.suffix.lower() in _STATEMENT_SUFFIXES
+        return {"train", "test"} <= stems or reader_of(path) is not None
+    return reader_of(path) is not None or path.suffix.lower() in _STATEMENT_SUFFIXES
 
 
 def _is_folder(path: Path) -> bool:

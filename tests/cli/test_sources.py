@@ -11,7 +11,7 @@ import typer
 
 from relgraph.cli.rows import parse_key
 from relgraph.cli.runs import read_run
-from relgraph.cli.sources import open_database
+from relgraph.cli.sources import is_statements, open_database, open_statements
 from relgraph.data.folder import write_folder
 from relgraph.data.graph import HeteroGraph, NodeStore
 from relgraph.data.keys import Keys, TextColumn
@@ -45,3 +45,15 @@ def test_a_damaged_run(tmp_path: Path, meta: dict[str, object]) -> None:
     write_folder(tmp_path, "run", meta, {})
     with pytest.raises(AdapterError, match=r"is damaged: run.json lacks its kind, splits or task; train it again"):
         read_run(tmp_path)
+
+
+def test_libkge_folders_and_rdf_are_statements(tmp_path: Path) -> None:
+    for name in ("train.del", "test.del"):
+        (tmp_path / name).write_text("0\t0\t1\n1\t0\t0\n")
+    (tmp_path / "entity_ids.del").write_text("0\ta\n1\tb\n")
+    (tmp_path / "relation_ids.del").write_text("0\tr\n")
+    assert is_statements(str(tmp_path))
+    assert is_statements(str(tmp_path / "facts.ttl"))
+    assert not is_statements(str(tmp_path / "shop.sqlite"))
+    train, valid, test = open_statements(str(tmp_path), "hyper", "auto", 0, {})
+    assert (len(train), valid, len(test)) == (2, None, 2)
