@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+import relgraph
 from relgraph.tasks import EntityTask, LinkTask, Seeds
 
 pytestmark = pytest.mark.data
@@ -125,3 +126,17 @@ def test_check_digits_of_binary_tasks(db: Any, make: Callable[[], EntityTask], a
 
     mean, label = entity_mean(db, make())
     assert roc_auc_score(label, mean) == pytest.approx(auroc, abs=1e-9)
+
+
+def test_a_new_user_ranks_held_out_qualifiers_of_results(db: Any) -> None:
+    from relgraph.kge import Frequency
+
+    facts = relgraph.build_graph(db, progress=False).statements()
+    train, valid, test = facts.select(facts.relation == facts.vocabulary.relation("results")).split()
+    scorer = relgraph.kge.HyperFormer(train.num_entities, train.num_relations, **f1.QUALIFIERS["scorer"])
+    relgraph.kge.fit(scorer, train, **f1.QUALIFIERS["fit"], progress=False)
+    ranks = {"candidates": "all", "positions": ("qualifier",), "progress": False}
+    found = relgraph.kge.evaluate(scorer, test, [train, valid, test], **ranks)["mrr"]
+    baseline = relgraph.kge.evaluate(Frequency.of(train), test, [train, valid, test], **ranks)["mrr"]
+    assert baseline == pytest.approx(0.314, abs=0.01)
+    assert found > baseline + 0.08
