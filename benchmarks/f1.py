@@ -65,7 +65,14 @@ KEYS = {
 QUALIFIERS = {
     "scorer": {"dim": 32, "layers": 1, "hidden": 64, "experts": 0, "neighbors": 0}
     | {"input_dropout": 0.1, "entity_dropout": 0.1},
-    "fit": {"positions": ("qualifier",), "label_smoothing": 0.9, "epochs": 2, "batch_size": 256, "lr": 2e-3},
+    "fit": {
+        "positions": ("qualifier",),
+        "loss": "ce",
+        "label_smoothing": 0.9,
+        "epochs": 2,
+        "batch_size": 256,
+        "lr": 2e-3,
+    },
 }
 TIMES = dict.fromkeys(
     ["races", "results", "standings", "constructor_results", "constructor_standings", "qualifying"], "date"
