@@ -32,6 +32,15 @@ def test_a_run_has_all_it_was_trained_with(links: Path, facts: Path) -> None:
     assert document("evaluate", links, "--split", "val", "-q")["protocol"]["num_statements"] == 4
 
 
+def test_a_scorer_by_its_name(facts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "nfe"
+    run("train", facts, "-o", out, "--scorer", "nfe1", "--set", "dim=8", "--set", "gamma=2", "--epochs", "1", "-q")
+    assert document("predict", out, "--head", "city12", "--relation", "in", "-k", "1")["answers"]
+    assert isinstance(kge.load_scorer(out / "model")[0], kge.NFE1)
+    unknown = run("train", facts, "-o", tmp_path / "no", "--scorer", "nfe9", code=2).stderr
+    assert all(name in unknown for name in kge.SCORERS)
+
+
 def test_evaluate_text(links: Path) -> None:
     lines = run("evaluate", links).stdout.splitlines()
     head = next(line for line in lines if "optimistic" in line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -78,6 +79,9 @@ def test_half_precision_around_it_changes_nothing(name: str) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         mixed = (*scorer.query(head, relation), *scorer.candidates())
     assert all(torch.equal(a, b) and a.dtype == torch.float32 for a, b in zip(plain, mixed, strict=True))
+    exact = copy.deepcopy(scorer).double()
+    for one, other in zip(plain, (*exact.query(head, relation), *exact.candidates()), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
     low = scorer.bfloat16()
     assert {x.dtype for x in (*low.query(head, relation), *low.candidates())} == {torch.float32}
 
