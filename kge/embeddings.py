@@ -41,7 +41,7 @@ class Embeddings(nn.Module):
     """
 
     weight: Tensor
-    projection: nn.Parameter | None = None
+    projection: nn.Parameter | None
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Embeddings(nn.Module):
         if weight is None:
             weight = nn.init.xavier_normal_(torch.empty(num, width), generator=generator)
         self.weight = nn.Parameter(weight.detach(), requires_grad=trainable)
+        self.projection = None
         if width != dim:
             scale = torch.empty(width, dim, dtype=weight.dtype)
             self.projection = nn.Parameter(nn.init.xavier_normal_(scale, generator=generator))

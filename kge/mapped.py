@@ -34,6 +34,7 @@ class MappedEmbeddings(Embeddings):
         nn.Module.__init__(self)
         require_positive(num=num, dim=dim)
         self.num, self.dim, self.sparse, self.trainable = num, dim, True, True
+        self.projection = None
         self.arguments: dict[str, Any] = {"dim": dim, "path": str(path)}
         generator = torch.Generator().manual_seed(seed)
         scale = (2 / (num + dim)) ** 0.5
