@@ -137,9 +137,9 @@ def test_a_key_that_a_few_rows_spoil_is_named() -> None:
     assert report.proposals.foreign_keys == ()
     said = (
         "patients.subject_id: 1 of its 300 values stands more than once, so it is no key, though admissions.subject_id "
-        "and labs.subject_id seem to refer to it; correct these rows and check again"
+        "and labs.subject_id seem to refer to it; correct these rows and check again, or keep one per value: "
     )
-    assert said in report.problems
+    assert any(problem.startswith(said) for problem in report.problems)
     clients: dict[str, Any] = {"client_id": pa.array([*range(1, 300), None, None], pa.int64())}
     with relgraph.connect({"client": pa.table(clients)}, progress=False) as db:
         problems = db.check().problems

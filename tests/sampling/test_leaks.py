@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.sampler import EdgeSamplerInput, HeteroSamplerOutput, NegativeSampling
 
@@ -14,6 +15,7 @@ from relgraph.errors import ProtocolError
 from tests.sampling.cases import Case, cases, directions, run, time_of, visible
 
 ENGINES = st.sampled_from(["tensor", "numba"])
+MANY = settings(max_examples=int(os.environ.get("RELGRAPH_HYPOTHESIS", "200")))  # what must never happen is tried more
 
 
 def assert_nothing_later(case: Case, out: HeteroSamplerOutput, times: list[int] | None, cutoff: str) -> None:
@@ -35,6 +37,7 @@ def assert_nothing_later(case: Case, out: HeteroSamplerOutput, times: list[int] 
             assert visible(time, None if times is None else times[seed], cutoff, case.until)
 
 
+@MANY
 @given(cases(), ENGINES)
 def test_of_rows(case: Case, engine: str) -> None:
     out = run(case, engine=engine)
@@ -51,6 +54,7 @@ def negatives(draw: Any) -> NegativeSampling | None:
     return NegativeSampling(mode, draw(st.sampled_from([1, 2, 0.5, 1.5] if mode == "binary" else [1, 3])))
 
 
+@MANY
 @given(cases(), negatives(), ENGINES, st.data())
 def test_of_links(case: Case, neg_sampling: NegativeSampling | None, engine: str, data: Any) -> None:
     number = len(case.node)
