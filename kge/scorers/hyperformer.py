@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -33,7 +34,7 @@ class HyperFormer(Scorer):
     query is its output at MASK,
 
     .. math:: x = D_{input}([D_{entity}(LN(E_h)), LN(R_r), m, LN(R_{q}), D_{entity}(LN(E_v)), \dots]), \quad
-              s = \mathrm{encoder}(x)_{MASK} \cdot E_t
+              s = \mathrm{encoder}(x)_{MASK} \cdot E_t + b_t
 
     Three modules help it to learn. The *neighbour aggregator* takes ``neighbors`` facts about the entity, each as a
     question whose answer that entity is, and is the mean :math:`u` of their plain queries. The *qualifier aggregator*
@@ -45,9 +46,13 @@ class HyperFormer(Scorer):
     neighbours' questions.
 
     The published evaluation runs the plain pass alone; ``inference="full"`` adds the mixed query to the plain one, as
-    the published training does for its own ranks. Deviations: any number of qualifiers, and their mean over all of
-    them, where six were drawn; an entity without facts has one neighbour ``entity, NONE, MASK`` and is left out of the
-    neighbours' loss; facts are drawn without replacement, and the statement that is asked about is none of them.
+    the published training does for its own ranks. Deviations:
+
+    - Each candidate has a bias, which starts at :math:`-\log N`. Without it (``bias=False``, as published) binary
+      cross-entropy pushes all rows, which start small, in one direction, and the layer norm then sees equal entities.
+    - Any number of qualifiers, and their mean over all of them, where six were drawn.
+    - Facts are drawn without replacement, and the statement that is asked about is none of them. An entity without
+      facts has one neighbour ``entity, NONE, MASK``, which is left out of the neighbours' loss.
 
     The defaults are the paper's, for a GPU; with 256 questions in a batch, AdamW, learning rate 6e-4, cross-entropy
     with smoothing 0.9 of 100 epochs. On a CPU, ``dim=128, layers=2, heads=4, hidden=256, experts=0, neighbors=0,
@@ -67,6 +72,8 @@ class HyperFormer(Scorer):
         channels: Filters of the convolution.
         kernel: Side of a filter.
         inference: ``"published"``, the plain query alone, or ``"full"``, both.
+        bias: Whether each candidate has a bias.
+        row_range: Rows start uniform between its negative and itself; the larger the learning rate, the larger.
         roles: Whether each token also says where it stands; without, a head and the value of a qualifier cannot be
             told apart.
         max_qualifiers: Refuse statements with more; any number by default.
@@ -78,7 +85,7 @@ class HyperFormer(Scorer):
         qualifier_dropout: Of :math:`v`.
         conv_dropout: Of the grid, of filters, and of what comes out.
         entities: The entity rows, if they are not to be new ones.
-        seed: Seed of the initialisation: rows uniform in (-0.02, 0.02), layers as in PyTorch.
+        seed: Seed of the initialisation: layers start as in PyTorch.
 
     Raises:
         ShapeError: If a size is no whole number of at least 1, a share is outside ``[0, 1)``, or sizes do not fit.
@@ -103,6 +110,8 @@ class HyperFormer(Scorer):
         channels: int = 96,
         kernel: int = 9,
         inference: Literal["published", "full"] = "published",
+        bias: bool = True,
+        row_range: float = 0.02,
         roles: bool = False,
         max_qualifiers: int | None = None,
         input_dropout: float = 0.7,
@@ -130,6 +139,8 @@ class HyperFormer(Scorer):
         _require_counts(experts=experts, neighbors=neighbors, neighbor_qualifiers=neighbor_qualifiers)
         if max_qualifiers is not None:
             _require_counts(max_qualifiers=max_qualifiers)
+        if not isinstance(row_range, int | float) or not 0 < row_range < math.inf:
+            raise ShapeError(f"row_range: expected a number above 0, got {row_range!r}")
         if inference not in ("published", "full"):
             raise ProtocolError(f"inference: expected 'published' or 'full', got {inference!r}")
         if inference == "full" and not neighbors:
@@ -139,11 +150,12 @@ class HyperFormer(Scorer):
         self.neighbors, self.neighbor_qualifiers = neighbors, neighbor_qualifiers
         self.inference, self.max_qualifiers = inference, max_qualifiers
         with isolated_rng(torch.device("cpu"), seed):
-            start = partial(nn.init.uniform_, a=-0.02, b=0.02)
+            start = partial(nn.init.uniform_, a=-row_range, b=row_range)
             self.entity = as_embeddings(entities, num_entities, dim, "entities", start)
             # the last row is the relation of an entity without facts
             self.relation = nn.Parameter(start(torch.empty(2 * num_relations + bool(neighbors), dim)))
             self.mask = nn.Parameter(start(torch.empty(1, dim)))
+            self.bias = nn.Parameter(torch.full((num_entities,), -math.log(num_entities))) if bias else None
             self.entity_roles = nn.Parameter(start(torch.empty(len(ENTITY_ROLES), dim))) if roles else None
             self.relation_roles = nn.Parameter(start(torch.empty(len(RELATION_ROLES), dim))) if roles else None
             self.norm = nn.LayerNorm(dim)
@@ -190,8 +202,8 @@ class HyperFormer(Scorer):
         return plain + self._mixed(questions, neighbor, relation), None
 
     def candidates(self) -> tuple[Tensor, Tensor | None]:
-        """The entity rows, ``[N, dim]``, without a bias."""
-        return self.entity.table(), None
+        """The entity rows, ``[N, dim]``, and their bias ``[N]``, or ``None``."""
+        return self.entity.table(), self.bias
 
     def training_terms(self, questions: Questions, answers: Csr) -> list[Term]:
         """The plain queries, the mixed ones, and the neighbours' with weight 0.5."""

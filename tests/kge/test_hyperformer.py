@@ -215,6 +215,8 @@ def test_settings_that_make_no_sense() -> None:
         make(neighbors=-1)
     with pytest.raises(ShapeError, match=r"conv_dropout\[1\]: expected a share"):
         make(conv_dropout=(0.1, 1.0, 0.1))
+    with pytest.raises(ShapeError, match="row_range: expected a number above 0, got 0"):
+        make(row_range=0)
     with pytest.raises(ProtocolError, match="inference: expected 'published' or 'full', got 'half'"):
         make(inference="half")
     with pytest.raises(ProtocolError, match="inference='full' needs the neighbours' modules"):

@@ -18,6 +18,7 @@ from relgraph.kge import BCE, SCORERS, DistMult, LowFER, evaluate, fit, load_sco
 from relgraph.kge.training import Batch, LinkPredictionJob
 
 N = 12
+DROP_NOTHING = {"input_dropout": 0.0, "entity_dropout": 0.0, "attention_dropout": 0.0, "hidden_dropout": 0.0}
 
 
 def ring(steps: int = 2, size: int = N) -> Statements:
@@ -38,9 +39,18 @@ def twins() -> Statements:
 def small(name: str, statements: Statements, **more: Any) -> Any:
     still = {"output_dropout": 0.0}
     sizes = {
-        "hyperformer": {"dim": 16, "layers": 1, "hidden": 32, "experts": 0, "neighbors": 0, "input_dropout": 0.0},
+        "hyperformer": {"dim": 32, "layers": 2, "hidden": 64, "experts": 0, "neighbors": 0, "row_range": 1.0}
+        | DROP_NOTHING,
         "lowfer": {"dim": 16, "rank": 3, "product_dropout": 0.0, **still},
-        "stare": {"dim": 16, "layers": 1, "transformer_layers": 1, "hidden": 32, "entity_dropout": 0.0},
+        "stare": {
+            "dim": 16,
+            "layers": 1,
+            "transformer_layers": 1,
+            "hidden": 32,
+            "message_dropout": 0.0,
+            "entity_dropout": 0.0,
+            "transformer_dropout": 0.0,
+        },
         "tucker": {"dim": 16, "matrix_dropout": 0.0, **still},
     }
     return SCORERS[name](statements.num_entities, statements.num_relations, **sizes.get(name, {"dim": 32}), **more)

@@ -78,7 +78,7 @@ def hyperformer_by_loops(scorer: Scorer, h: int, r: int, t: int, pairs: Sequence
         tokens[2],
         experts(p, f"{layer}.feed_forward", layer_norm(p, f"{layer}.second_norm", tokens[2]), arguments["top"]),
     )
-    return dot(layer_norm(p, "encoder.norm", mask), p["entity.weight"][t])
+    return dot(layer_norm(p, "encoder.norm", mask), p["entity.weight"][t]) + p["bias"][t]
 
 
 FACTS: list[Fact] = [(0, 0, 1, ((2, 5),)), (1, 1, 2, ()), (2, 0, 0, ((0, 4), (1, 3))), (0, 2, 3, ()), (3, 1, 3, ())]
