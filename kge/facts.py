@@ -42,13 +42,21 @@ class Facts(nn.Module):
         super().__init__()
         self.num_entities, self.num_relations = num_entities, num_relations
         none = torch.zeros(0, dtype=torch.int64)
-        self._set(none, none, none, Qualifiers.empty(0), none)
+        self._set(none, none, none, Qualifiers.empty(0))
 
     def learn(self, train: Statements, device: torch.device) -> None:
         """Hold these statements instead of those before."""
+        if train.time is not None:
+            train = train.select(train.time.argsort(descending=True, stable=True))
         pairs = train.qualifiers or Qualifiers.empty(len(train))
-        order = torch.arange(len(train)) if train.time is None else train.time.argsort(descending=True, stable=True)
-        self._set(train.head, train.relation, train.tail, pairs, order, device)
+        self._set(train.head, train.relation, train.tail, pairs, device)
+
+    def take_over(self, other: Facts, entity: Tensor, relation: Tensor) -> None:
+        """Hold the statements of another vocabulary, whose entity ``i`` is ``entity[i]`` here, and so its relations."""
+        entity, relation, half = entity.to(other.edge.device), relation.to(other.edge.device), other.num_statements
+        pairs = Qualifiers(other.pair_ptr, relation[other.pair_relation], entity[other.pair_entity])
+        head, tail = entity[other.entity[:half]], entity[other.answer[:half]]
+        self._set(head, relation[other.relation[:half]], tail, pairs, other.edge.device)
 
     @property
     def num_statements(self) -> int:
@@ -110,17 +118,11 @@ class Facts(nn.Module):
         return torch.where(tail == MISSING, (along | back) & same_set, triple)
 
     def _set(
-        self,
-        head: Tensor,
-        relation: Tensor,
-        tail: Tensor,
-        pairs: Qualifiers,
-        order: Tensor,
-        device: torch.device | None = None,
+        self, head: Tensor, relation: Tensor, tail: Tensor, pairs: Qualifiers, device: torch.device | None = None
     ) -> None:
         entity = torch.cat([head, tail])
-        edge = torch.cat([order, order + len(order)])
-        edge = edge.view(2, -1).T.flatten()  # both directions of a statement beside each other
+        # both directions of a statement beside each other
+        edge = torch.arange(len(entity), device=entity.device).view(2, -1).T.flatten()
         edge = edge[entity[edge].argsort(stable=True)]
         content = {
             "entity": entity,

@@ -132,3 +132,24 @@ def test_a_loop_is_left_out_in_both_directions(position: Position) -> None:
     train = statements([(2, 0, 2, ())])
     questions, _, _ = ask(train, position)
     assert len(learned(train).around(questions, 3, 2, False)[0]) == 0
+
+
+@given(rows=st.lists(facts, min_size=1, max_size=6), seed=st.integers(0, 9))
+def test_facts_of_another_numbering(rows: list[Fact], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    entity, relation = torch.randperm(N + 2, generator=generator)[:N], torch.randperm(R + 1, generator=generator)[:R]
+    there = Facts(N + 2, R + 1)
+    there.take_over(learned(statements(rows)), entity, relation)
+    questions, _, _ = ask(statements(rows), "tail")
+    usual, owner = learned(statements(rows)).around(questions, 9, 9, False)
+    pairs = questions.qualifiers or Qualifiers.empty(len(questions))
+    moved = Questions(
+        entity[questions.entity],
+        relation[questions.relation],
+        None,
+        Qualifiers(pairs.ptr, relation[pairs.relation], entity[pairs.entity]),
+    )
+    found, whose = there.around(moved, 9, 9, False)
+    assert torch.equal(whose, owner)
+    assert torch.equal(found.entity, entity[usual.entity])
+    assert torch.equal(found.relation % (R + 1), relation[usual.relation % R])
