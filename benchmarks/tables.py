@@ -93,6 +93,15 @@ def ranking(result: Result) -> Row:
     )
 
 
+def top_statements(result: Result) -> Row:
+    return (
+        f"the best {result['k']:,} of all {result['statements_one_relation']:,} statements of a relation, "
+        f"{result['data']}, {result['scorer']}, {result['threads']} thread",
+        f"{result['seconds_one_relation']:.0f} s, **{result['ratio_to_products_alone']:.2f}** times its products alone",
+        "",
+    )
+
+
 def soak(result: Result) -> Row:
     runs = result["runs"]
     tests = sum(run["tests"] for run in runs.values())
@@ -187,6 +196,7 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "fb15k237_lowfer": fb15k237,
     "demo": demo,
     "bench_ranking": ranking,
+    "bench_top_statements": top_statements,
     "bench_build": build,
     "bench_sampling": sampling,
     "soak": soak,
