@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ _NAMES = {
 
 def matches(path: Path) -> bool:
     """Whether a folder has LibKGE's files."""
-    return path.is_dir() and ((path / _NAMES["train"]).is_file() or (path / "dataset.yaml").is_file())
+    # the functions of os.path also take names that no file can have
+    return any(os.path.isfile(path / name) for name in (_NAMES["train"], "dataset.yaml"))
 
 
 def read_libkge(path: str | Path) -> tuple[Statements, ...]:

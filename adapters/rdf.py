@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,7 +37,7 @@ _Row = tuple[str, ...]
 
 def matches(path: Path) -> bool:
     """Whether a file ends as RDF files do."""
-    return path.suffix.lower() in _FORMATS and not path.is_dir()
+    return path.suffix.lower() in _FORMATS and not os.path.isdir(path)
 
 
 def read_rdf(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
+from relgraph.kge.facts import Facts
 from relgraph.kge.mapped import mapped_tables
 from relgraph.kge.row_kinds import RowKind
 from relgraph.kge.scorers.base import Scorer
@@ -47,7 +48,8 @@ def extend(
 
     Raises:
         SchemaError: If the scorer does not fit ``old``, or ``new`` lacks a label of it.
-        ProtocolError: If ``init`` is none of those, or ``"mean"`` without statements, or a table is on disk.
+        ProtocolError: If ``init`` is none of those, or ``"mean"`` without statements, a table is on disk, or ``freeze``
+            is asked of a scorer that reads facts.
     """
     scorer.require_vocabulary(old)
     if mapped_tables(scorer):
@@ -64,9 +66,17 @@ def extend(
         torch.manual_seed(0)
         larger = scorer.resized(len(vocabulary.entities), len(vocabulary.relations))
     kinds = scorer.row_kinds()
+    held = {name: module for name, module in scorer.named_modules() if isinstance(module, Facts)}
+    if freeze and held:
+        raise ProtocolError(
+            f"freeze: a {type(scorer).__name__} reads facts, so new ones change what it says of old entities, whatever "
+            "their rows; leave freeze= out"
+        )
     state = larger.state_dict()
     old_rows: dict[str, Tensor] = {}
     for name, value in scorer.state_dict().items():
+        if any(name.startswith(f"{part}.") for part in held):
+            continue
         kind = kinds.get(name)
         if kind is None:
             state[name].copy_(value)
@@ -77,6 +87,8 @@ def extend(
         if kind == "entity" and statements is not None and init == "mean" and value.is_floating_point():
             _mean_of_neighbours(state[name], statements, entity)
     larger.to(next(iter(scorer.state_dict().values())).device).train(scorer.training)
+    for name, module in held.items():
+        cast("Facts", larger.get_submodule(name)).take_over(module, entity, relation)
     if freeze:
         _freeze(larger, old_rows)
     return larger

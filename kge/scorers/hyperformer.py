@@ -125,6 +125,8 @@ class HyperFormer(Scorer):
         seed: int = 0,
     ) -> None:
         arguments = {k: x for k, x in locals().items() if k not in ("self", "__class__")}
+        if not isinstance(conv_dropout, list | tuple) or len(conv_dropout) != 3:
+            raise ShapeError(f"conv_dropout: expected three shares in [0, 1), got {conv_dropout!r}")
         super().__init__(**(arguments | {"conv_dropout": list(conv_dropout)}))
         require_positive(dim=dim, layers=layers, heads=heads, hidden=hidden, top=top, channels=channels, kernel=kernel)
         require_share(

@@ -49,7 +49,6 @@ def explain(
 
         relgraph explain runs/churn --key 1023 --time 2024-06-01
         relgraph explain runs/churn --key 1023 --source shop.sqlite --json
-        relgraph explain runs/reviews --key 1023 --target 17
     """
     found = read_run(run)
     if found.kind == "links":

@@ -212,9 +212,16 @@ def test_sizes_are_whole_numbers(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", SCORERS)
 @pytest.mark.parametrize("value", [-0.1, 1.0, 1.5, math.nan, "x", None])
 def test_dropout_is_a_share_below_one(name: str, value: Any) -> None:
-    for dropout in (argument for argument in make(name).arguments if argument.endswith("dropout")):
-        with pytest.raises(ShapeError, match=rf"^{dropout}: expected a share in \[0, 1\), got {value!r}"):
-            SCORERS[name](N, R, **{**SMALL[name], dropout: value})
+    given = {argument: x for argument, x in make(name).arguments.items() if argument.endswith("dropout")}
+    for dropout, usual in given.items():
+        several = isinstance(usual, list)
+        where = rf"{dropout}\[1\]" if several else dropout
+        wrong = [0.1, value, 0.1] if several else value
+        with pytest.raises(ShapeError, match=rf"^{where}: expected a share in \[0, 1\), got {value!r}"):
+            SCORERS[name](N, R, **{**SMALL[name], dropout: wrong})
+        if several:
+            with pytest.raises(ShapeError, match=rf"^{dropout}: expected three shares in \[0, 1\), got {value!r}"):
+                SCORERS[name](N, R, **{**SMALL[name], dropout: value})
 
 
 @pytest.mark.parametrize("name", ["distmult", "tucker", "lowfer"])

@@ -74,11 +74,11 @@ def test_what_the_seeds_do_not_need_is_left_out_without_a_difference(
 def test_every_parameter_learns_and_every_vector_counts(name: str) -> None:
     """On edges that give most nodes several neighbours: attention to a single one is 1 whatever its score."""
     torch.manual_seed(0)
-    x = vectors(16)
+    x = vectors(8)
     del x["alone"]
     generator = torch.Generator().manual_seed(2)
     edges = {kind: ends(SIZES[kind[0]], SIZES[kind[2]], 90, generator) for kind in both_directions(shop_graph())}
-    gnn = GNNS[name](list(x), list(edges), 16, 2, **OPTIONS[name]).double()
+    gnn = GNNS[name](list(x), list(edges), 8, 2, **OPTIONS[name]).double()
     out = gnn(x, edges)
     sum((h * torch.randn_like(h)).sum() for h in out.values()).backward()
     for parameter_name, parameter in gnn.named_parameters():
@@ -93,7 +93,7 @@ def test_every_parameter_learns_and_every_vector_counts(name: str) -> None:
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     graph = shop_graph()
     gnn = make(name, layers=1, **({"norm": "none"} if issubclass(GNNS[name], HeteroRounds) else {}))
-    x = vectors(4)
+    x = vectors(8)
 
     def person(given: torch.Tensor, sale: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = gnn({**x, "person": given, "sale": sale}, both_directions(graph))["person"]
