@@ -180,6 +180,14 @@ def planetoid(result: Result) -> Row:
     return (f"{result['task']}, {result['metric']}, {seeds} seeds", "<br>".join(here), "<br>".join(elsewhere))
 
 
+def lowfer_ranks(result: Result) -> Row:
+    what, here = ["rank k of LowFER: best filtered validation MRR, ms of CPU per training step"], [""]
+    for row in result["rows"]:
+        what.append(f"{row['data']}, k = {row['rank']}, {row['parameters']:,} parameters")
+        here.append(f"**{row['valid_mrr_mean']:.3f}**, {row['ms_per_step']:.1f} ms")
+    return "<br>".join(what), "<br>".join(here), ""
+
+
 ROWS: dict[str, Callable[[Result], Row]] = {
     "rel_f1_driver_dnf": rel_f1,
     "rel_f1_driver_top3": rel_f1,
@@ -194,6 +202,7 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "northwind": shop,
     "planetoid": planetoid,
     "fb15k237_lowfer": fb15k237,
+    "lowfer_ranks": lowfer_ranks,
     "demo": demo,
     "bench_ranking": ranking,
     "bench_top_statements": top_statements,
