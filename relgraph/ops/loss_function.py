@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from relgraph.ops.tiles import Scores
+from relgraph.ops.tiles import Scores, full_precision
 
 __all__ = ["SumAndGradients", "loss_of_scores"]
 
@@ -21,6 +21,8 @@ two biases (empty ones if they are not wanted)."""
 def loss_of_scores(scores: Scores, take: SumAndGradients, scale: float) -> Tensor:
     """``scale`` times a sum over scores, differentiable once by queries, candidates and biases.
 
+    Scores with biases are never shortened to TF32: a distance written as a product loses most exactly at true answers.
+
     Args:
         scores: The factors of the score matrix.
         take: The sum and its gradients.
@@ -30,7 +32,9 @@ def loss_of_scores(scores: Scores, take: SumAndGradients, scale: float) -> Tenso
         A scalar in the dtype of the queries.
     """
     factors = (scores.query, scores.candidates, scores.query_bias, scores.candidate_bias)
-    with torch.autocast(scores.query.device.type, enabled=False):
+    device = scores.query.device
+    biased = scores.query_bias is not None or scores.candidate_bias is not None
+    with full_precision(device) if biased else torch.autocast(device.type, enabled=False):
         loss: Tensor = _LossOfScores.apply(  # type: ignore[no-untyped-call]
             *factors, scores.alpha, take, scale, torch.is_grad_enabled()
         )
