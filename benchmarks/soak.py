@@ -30,7 +30,7 @@ def run(selection: list[str], workers: int, cases: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-n", str(workers), "--timeout", "14400", f"--junitxml={report}"]
-        environment = {**os.environ, "RELGRAPH_HYPOTHESIS": str(cases)}
+        environment = {**os.environ, "RELGRAPH_HYPOTHESIS": str(cases), "RELGRAPH_KILLS": "150"}
         start = time.perf_counter()
         code = subprocess.run([*command, *selection], cwd=ROOT, env=environment).returncode
         if code not in (0, 1) or not report.exists():  # 5: nothing was selected

@@ -337,7 +337,7 @@ VALUES = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(VALUES, st.one_of(st.none(), st.integers(0, 60)), st.floats()), min_size=1), st.randoms())
 def test_the_order_of_rows_changes_no_type_and_no_statistic(rows: list[tuple[Any, Any, Any]], random: Any) -> None:
     def fitted(given: list[tuple[Any, Any, Any]]) -> tuple[Any, Any]:

@@ -250,7 +250,7 @@ def test_a_killed_writer_leaves_a_whole_content(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_killed_writers_leave_a_whole_content(tmp_path: Path) -> None:
-    kills = int(os.environ.get("RELGRAPH_KILLS", "12"))
+    kills = int(os.environ.get("RELGRAPH_KILLS", "8"))
     assert kill_writers(tmp_path, kills) >= kills
 
 

@@ -93,7 +93,7 @@ def test_every_parameter_learns_and_every_vector_counts(name: str) -> None:
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     graph = shop_graph()
     gnn = make(name, layers=1, **({"norm": "none"} if issubclass(GNNS[name], HeteroRounds) else {}))
-    x = vectors(8)
+    x = vectors(4)
 
     def person(given: torch.Tensor, sale: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = gnn({**x, "person": given, "sale": sale}, both_directions(graph))["person"]

@@ -33,7 +33,7 @@ def test_every_column_equals_plain_python(data: Rows, draw: st.DataObject, crowd
 
 
 @pytest.mark.slow
-@settings(quick, max_examples=20)
+@settings(quick, max_examples=10)
 @given(rows(), st.data(), st.booleans())
 def test_every_column_equals_plain_python_often(data: Rows, draw: st.DataObject, crowded: bool) -> None:
     check_every_column(data, draw, crowded)

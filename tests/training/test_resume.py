@@ -309,4 +309,4 @@ def test_killed_trainings_resume(mode: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["random", "points"])
 def test_many_killed_trainings_resume(mode: str, tmp_path: Path) -> None:
-    assert run_killed(tmp_path, mode, kills=int(os.environ.get("RELGRAPH_KILLS", "150")))["equal"]
+    assert run_killed(tmp_path, mode, kills=int(os.environ.get("RELGRAPH_KILLS", "50")))["equal"]
