@@ -16,7 +16,7 @@ from relgraph.data.sql import quote, quote_all
 if TYPE_CHECKING:
     from relgraph.data.database import Database
 
-__all__ = ["composite_key", "identity_score", "is_junction", "own_key", "target_columns"]
+__all__ = ["composite_key", "is_junction", "own_key", "target_columns"]
 
 ENOUGH = 0.5
 _CONTACT = bag("postal postcode zip zipcode area dial dialing phone telephone fax street house address")
@@ -31,7 +31,7 @@ _TRIED = 20  # combinations counted per table
 _ROOM = 3.0  # expected repetitions that make uniqueness no accident
 
 
-def identity_score(names: NameIndex, table: str, profile: ColumnProfile) -> tuple[float, str]:
+def _identity_score(names: NameIndex, table: str, profile: ColumnProfile) -> tuple[float, str]:
     """How plainly a unique column identifies the rows of its table, 0..1, and why.
 
     Args:
@@ -85,7 +85,7 @@ def target_columns(
     """
     found = []
     for profile in profiles:
-        score, _ = identity_score(names, table.name, profile)
+        score, _ = _identity_score(names, table.name, profile)
         if profile.name.casefold() in repeated and _is_code(profile):
             score = max(score, 0.45)
         if table.primary_key == (profile.name,):
@@ -107,7 +107,7 @@ def own_key(
     """The single column that is most plainly the primary key, if one scores at least ``least``."""
     best: tuple[float, int, str, str] | None = None
     for profile in profiles:
-        score, why = identity_score(names, table.name, profile)
+        score, why = _identity_score(names, table.name, profile)
         good = profile.identifies or (not profile.rows and score >= 0.6 and profile.position == 0)
         if good and score >= least and (best is None or (-score, profile.position) < best[:2]):
             best = (-score, profile.position, profile.name, why)
