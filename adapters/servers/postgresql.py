@@ -12,8 +12,9 @@ from urllib.parse import unquote
 
 from relgraph.adapters.servers.engines import dialect_of
 from relgraph.adapters.servers.faults import explained
-from relgraph.adapters.servers.postgresql_adbc import ADBCReader, adbc_errors, has_adbc
+from relgraph.adapters.servers.postgresql_adbc import ADBCReader, adbc_errors, has_adbc, side_by_side
 from relgraph.adapters.servers.postgresql_catalog import Relation, reflect_postgresql
+from relgraph.adapters.servers.postgresql_slices import slices
 from relgraph.adapters.servers.postgresql_types import Cell, ColumnType, cell, check_sql
 from relgraph.adapters.servers.postgresql_values import CHANGED, arrow_type, carrier_type, settled
 from relgraph.adapters.servers.reflection import Reflected
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgreSQLSource"]
 
+_READERS = 2  # connections that read a large table side by side
 _TIMEOUT = 15  # seconds to connect, where neither the URL nor the environment says
 _SETTINGS = {
     # one spelling of values, whatever the user, the database or the server is set to
@@ -68,7 +70,7 @@ class PostgreSQLSource(SQLAlchemySource):
 
     def __init__(self, source: str, selection: Selection) -> None:
         super().__init__(source, selection)
-        self._beside: ADBCReader | None = None  # of the transaction that is read
+        self._beside: list[ADBCReader] = []  # of the transaction that is read
         self._try_adbc = False
         self._raw_text = False  # text of no declared encoding
 
@@ -114,15 +116,15 @@ class PostgreSQLSource(SQLAlchemySource):
         try:
             yield from super().read(schema, tails)
         finally:
-            reader, self._beside = self._beside, None
-            if reader is not None:
+            readers, self._beside = self._beside, []
+            for reader in readers:
                 reader.close()
 
     def rows(self, connection: sqlalchemy.Connection, table: TableSchema, tail: Tail | None) -> TableBatches:
         """A table's batches by ADBC, or by the driver of the URL where ADBC is not there."""
         import pyarrow
 
-        reader = self._reader(connection)
+        readers = self._readers(connection)
         relation = self._relations[table.name]
         cells = self._cells(connection, table, relation)
         self.notes += [f"column {table.name}.{part.name} {part.note}" for part in cells if part.note]
@@ -132,14 +134,18 @@ class PostgreSQLSource(SQLAlchemySource):
             if before:
                 where = f" WHERE ({before}) IS NOT TRUE"
                 older = int(_query(connection, f"SELECT count(*) FROM {relation.sql} WHERE {before}").scalar_one())
-        rest = f" FROM {relation.sql}{where}{_order(table, relation, cells)}"
+        order = _order(table, relation, cells)
         arrow = pyarrow.schema([(part.name, arrow_type(part.kind)) for part in cells])
         arrays: Callable[[], Iterable[Any]]
-        if reader is not None:
-            query = f"SELECT {', '.join(part.sql for part in cells)}{rest}"
-            arrays = partial(reader.batches, query)
+        if readers:
+            chosen = f"SELECT {', '.join(part.sql for part in cells)} FROM {relation.sql}"
+            parts = self._slices(connection, table, relation) if tail is None else []
+            queries = [f"{chosen} WHERE {part}{order}" for part in parts] or [f"{chosen}{where}{order}"]
+            if parts:
+                readers = self._readers(connection, _READERS)
+            arrays = partial(side_by_side, readers, queries, len(cells))
         else:
-            query = f"SELECT {', '.join(part.plain_sql for part in cells)}{rest}"
+            query = f"SELECT {', '.join(part.plain_sql for part in cells)} FROM {relation.sql}{where}{order}"
             arrays = partial(self._plain_arrays, connection, query, cells)
         return TableBatches(table.name, arrow, self._settled(table.name, cells, arrow, arrays), older=older)
 
@@ -159,16 +165,23 @@ class PostgreSQLSource(SQLAlchemySource):
             return replace(made, sql=f"convert_to({made.sql}, 'SQL_ASCII')", raw=True)
         return made
 
-    def _reader(self, connection: sqlalchemy.Connection) -> ADBCReader | None:
-        """What brings rows by ADBC, connected at the first table; None where it cannot."""
-        if self._beside is None and self._try_adbc:
-            self._try_adbc = False
+    def _slices(self, connection: sqlalchemy.Connection, table: TableSchema, relation: Relation) -> list[str]:
+        """Conditions that cut a large table along its primary key; none where it is read as one."""
+        if relation.kind != "r" or len(relation.key) != 1 or tuple(table.primary_key) != relation.key:
+            return []
+        return slices(connection, relation, relation.key[0], quote(relation.key[0]))
+
+    def _readers(self, connection: sqlalchemy.Connection, number: int = 1) -> list[ADBCReader]:
+        """So many connections by ADBC, or as many as the server gives; none where it cannot be used."""
+        while len(self._beside) < number and self._try_adbc:
             snapshot = _query(connection, "SELECT pg_export_snapshot()").scalar_one()
             try:
-                self._beside = ADBCReader(self._engine, self._arguments, snapshot, _SET)
+                self._beside.append(ADBCReader(self._engine, self._arguments, snapshot, _SET))
             except adbc_errors() as error:
-                reason = explained(error, self._url)
-                self.notes.append(f"read by the slower driver, because ADBC cannot connect beside it: {reason}")
+                self._try_adbc = False
+                if not self._beside:
+                    reason = explained(error, self._url)
+                    self.notes.append(f"read by the slower driver, because ADBC cannot connect beside it: {reason}")
         return self._beside
 
     def _plain_arrays(

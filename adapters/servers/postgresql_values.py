@@ -87,7 +87,8 @@ def settled(array: pyarrow.Array, kind: str) -> tuple[pyarrow.Array, int]:
         return array, pyarrow.compute.sum(large).as_py() or 0
     if kind == "text" and not pyarrow.types.is_string(array.type):
         return _text(array)
-    return array.cast(arrow_type(kind)), 0
+    wanted = arrow_type(kind)
+    return array if array.type == wanted else array.cast(wanted), 0
 
 
 def _moments(array: pyarrow.Array, kind: str) -> tuple[pyarrow.Array, int]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -121,19 +121,20 @@ def load(
     known = len(source.notes)
     kept = kept or {}
     read: dict[str, int] = {}
-    connection.execute("BEGIN TRANSACTION")
-    try:
-        if copied:
-            tails = {name: entry.tail for name, entry in kept.items()}
-            with count_rows(len(copied), progress) as count:
-                for table in source.read(_only(schema, copied), tails):
-                    read[table.name] = _fill(connection, new_names[table.name], table, count, kept.get(table.name))
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction, and its own error says why
-            connection.execute("ROLLBACK")
-        del source.notes[known:]
-        raise
+    with nullcontext() if kept else _one_thread(connection):
+        connection.execute("BEGIN TRANSACTION")
+        try:
+            if copied:
+                tails = {name: entry.tail for name, entry in kept.items()}
+                with count_rows(len(copied), progress) as count:
+                    for table in source.read(_only(schema, copied), tails):
+                        read[table.name] = _fill(connection, new_names[table.name], table, count, kept.get(table.name))
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction, and its own error says why
+                connection.execute("ROLLBACK")
+            del source.notes[known:]
+            raise
     relations = Relations(connection)
     if in_place:
         source.close()  # one process cannot keep a file locked that it closes elsewhere
@@ -151,6 +152,20 @@ def load(
     rows = {name: number + (kept[name].rows if name in kept else 0) for name, number in read.items()}
     _verify(connection, {new_names[name].name: number for name, number in rows.items()})
     return Loaded(loaded, notes, relations.views, read)
+
+
+@contextmanager
+def _one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Batches put away one by one gain nothing from more threads, which take the processor from who brings them."""
+    import duckdb
+
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute("SET GLOBAL threads = 1")
+    try:
+        yield
+    finally:
+        with suppress(duckdb.Error):  # a database that can do nothing any more has failed with an error of its own
+            connection.execute(f"SET GLOBAL threads = {threads}")
 
 
 def _only(schema: Schema, tables: Sequence[TableSchema]) -> Schema:
