@@ -1,5 +1,6 @@
 """Operations that everything expensive goes through, each with its checks and its PyTorch reference."""
 
+from relgraph.ops.backends import use_backend
 from relgraph.ops.distinct import distinct
 from relgraph.ops.dropout import dropout
 from relgraph.ops.embedding_update import embedding_update
@@ -21,4 +22,5 @@ __all__ = [
     "softmax_loss",
     "top_k",
     "top_k_scores",
+    "use_backend",
 ]
