@@ -278,7 +278,7 @@ class HeteroEncoder(nn.Module):
             store, place = self._nodes[name], self._place[name]
             different, position = distinct(rows, store.num_nodes)
             chosen, features = different.to("cpu"), store.features
-            if features is not None and chosen.numel() < store.num_nodes:
+            if features is not None and chosen.numel() != store.num_nodes:
                 features = features.select(chosen)
             x = self.tables[place](features, different.numel()).index_select(0, position)
             if store.time is not None and seed_time is not None and batch is not None:
