@@ -52,6 +52,18 @@ class Batch(NamedTuple):
         """Some of the questions, in the order of ``index``."""
         return Batch(self.questions.select(index), csr_select(self.answers, index))
 
+    def part(self, rank: int, size: int) -> Batch | None:
+        """Every ``size``-th question from ``rank`` on, with what was drawn for it; ``None`` if there is none."""
+        rows = torch.arange(rank, len(self), size)
+        if not len(rows):
+            return None
+        negatives = self.negatives
+        if negatives is not None and negatives.dim() == 2:
+            negatives = negatives[rows]
+        known = None if self.known is None else csr_select(self.known, rows)
+        chosen = self.select(rows)
+        return Batch(chosen.questions, chosen.answers, negatives, known)
+
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         negatives = None if self.negatives is None else self.negatives.to(device)

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from relgraph.data.statements import Statements
-from relgraph.errors import ProtocolError
+from relgraph.errors import BackendError, ProtocolError
 from relgraph.kge.batches import Batch, Batches
 from relgraph.kge.embeddings import has_sparse_tables
 from relgraph.kge.evaluation import Evaluation
@@ -68,14 +68,29 @@ class LinkPredictionJob:
         self.regularizer = regularizer
         self.evaluation = None if valid is None else _validation(train, valid, valid_size, seed)
         self.tables = mapped_tables(scorer)
+        self._part = (0, 1)
 
     def num_batches(self) -> int:
         """Batches per epoch; the last one may be smaller."""
         return len(self.rows)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Batch | None]:
         """The batches of an epoch, which depend on the seed and the epoch only, from batch ``start`` on."""
-        return self.rows.epoch(epoch, start)
+        batches = self.rows.epoch(epoch, start)
+        if self._part == (0, 1):
+            return batches
+        rank, size = self._part
+        return (batch.part(rank, size) for batch in batches)
+
+    def divide(self, rank: int, size: int) -> None:
+        """Give of every batch the rows of one process of several."""
+        if self.tables:
+            raise BackendError("a scorer with a table on disk is trained in one process: start it with python")
+        self._part = (rank, size)
+
+    def num_rows(self, batch: Batch) -> int:
+        """The questions of a batch."""
+        return len(batch)
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of a batch, with the penalty of the regularizer."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from relgraph.errors import ProtocolError
+from relgraph.errors import BackendError, ProtocolError
 from relgraph.sampling.whole import WholeGraph
 from relgraph.tasks import Seeds
 from relgraph.training.job import EntityJob
@@ -73,6 +73,14 @@ class ConsistentJob(EntityJob):
         labelled = torch.zeros(predictor.graph.nodes[task.entity_table].num_nodes, dtype=torch.bool)
         labelled[train.node] = True
         self._others = torch.nonzero(~labelled).squeeze(1)
+
+    def divide(self, rank: int, size: int) -> None:
+        """Nodes agree with themselves in one pass over all of them: there are no shares.
+
+        Raises:
+            BackendError: Always.
+        """
+        raise BackendError("consistency: a whole graph is trained in one process: start it with python, not torchrun")
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[HeteroData]:
         """One batch with every node."""

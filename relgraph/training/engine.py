@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -12,6 +13,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from relgraph.errors import BackendError, ProtocolError
+from relgraph.training.group import Divisible, Group, join
 from relgraph.training.history import History
 from relgraph.training.loop import Loop
 from relgraph.training.settings import Options
@@ -98,6 +100,11 @@ def fit(
     parameters, bit by bit, as one that was not (on the same device and versions). torch's global random state is seeded
     inside and put back afterwards. Ctrl-C ends the running step, writes the checkpoint and raises.
 
+    Started by ``torchrun --nproc-per-node N``, ``N`` processes train one model: each takes every N-th row of every
+    batch, and gradients are averaged over the rows, so that without dropout and batch normalisation (whose statistics
+    are those of a process's own rows) the result is that of one process up to the order of summation. The first one
+    reports and writes the checkpoint, which the others must be able to read.
+
     Args:
         job: What is trained.
         epochs: How many epochs in all, those of a resumed checkpoint included; may be raised on resume.
@@ -147,14 +154,18 @@ def fit(
         precision=precision,
     )
     _check(options, lr)
-    board = None if tensorboard is None else TensorBoard(tensorboard)
     fabric = _fabric(accelerator, precision)
     devices = [fabric.device] if fabric.device.type == "cuda" else []
+    group = join(fabric.device)
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
+        if group.size > 1:
+            _divide(job, group)
+        board = None if tensorboard is None or not group.first else TensorBoard(tensorboard)
         make = optimizer if optimizer is not None else lambda parameters: Adam(parameters, lr=lr)
         files = job if isinstance(job, KeepsFiles) else None
-        return Loop(job, fabric, make, scheduler, options, files, board).run(resume=resume, progress=progress)
+        loop = Loop(job, fabric, make, scheduler, options, files, board, group)
+        return loop.run(resume=resume, progress=progress and group.first)
 
 
 def require_seed(seed: int) -> None:
@@ -167,12 +178,21 @@ def require_seed(seed: int) -> None:
         raise ProtocolError(f"seed: expected a whole number from 0 to 2**63 - 1, got {seed!r}")
 
 
+def _divide(job: Job, group: Group) -> None:
+    if not isinstance(job, Divisible):
+        raise BackendError(f"{type(job).__name__} trains in one process: start it with python instead of torchrun")
+    job.divide(group.rank, group.size)
+
+
 def _fabric(accelerator: str, precision: Any) -> Fabric:
     from lightning_fabric import Fabric
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     try:
-        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        # of the processes that torchrun starts on a machine, each has a GPU of its own
+        on_gpu = "LOCAL_RANK" in os.environ and torch.cuda.is_available() and accelerator in ("auto", "cuda", "gpu")
+        devices: Any = [int(os.environ["LOCAL_RANK"])] if on_gpu else 1
+        return Fabric(accelerator=accelerator, devices=devices, precision=precision)
     except (ValueError, TypeError, RuntimeError, ImportError, MisconfigurationException) as error:
         raise BackendError(f"cannot train with accelerator={accelerator!r}, precision={precision!r}: {error}") from None
 

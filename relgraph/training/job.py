@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from relgraph.errors import ProtocolError
 from relgraph.tasks import Seeds
 from relgraph.training.outputs import RegressionLoss, to_loss
 from relgraph.training.predictor import EntityPredictor
@@ -49,6 +50,7 @@ class EntityJob:
         self._loss: RegressionLoss = loss
         self._weight = weight
         self._encoder_l2 = encoder_l2
+        self._part = (0, 1)
         self._train_x = predictor.seed_matrix(train.node, train.time)
         self._valid_x = predictor.seed_matrix(valid.node, valid.time)
 
@@ -63,8 +65,24 @@ class EntityJob:
         size = self.predictor.batch_size
         order = torch.randperm(len(self.train), generator=generator)[start * size : self.num_batches() * size]
         self.predictor.sampler.set_epoch(epoch)
+        rank, parts = self._part
+        if parts > 1:
+            order = torch.cat([batch[rank::parts] for batch in torch.split(order, size)])
+            size = len(range(rank, size, parts))
         time = None if self.train.time is None else self.train.time[order]
-        yield from self.predictor.loader(self.train.node[order], time, order)
+        yield from self.predictor.loader(self.train.node[order], time, order, batch_size=size)
+
+    def divide(self, rank: int, size: int) -> None:
+        """Give of every batch the rows of one process of several."""
+        if self.predictor.batch_size < size:
+            raise ProtocolError(
+                f"batch_size: expected a row for each of {size} processes, got {self.predictor.batch_size}"
+            )
+        self._part = (rank, size)
+
+    def num_rows(self, batch: HeteroData) -> int:
+        """The seeds of a batch."""
+        return int(batch[self.predictor.task.entity_table].input_id.numel())
 
     def loss(self, batch: HeteroData) -> Tensor:
         """The loss of the labels and the penalty on the encoders."""

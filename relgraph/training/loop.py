@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lightning_fabric.wrappers import _FabricOptimizer
 
     from relgraph.training.engine import Job, KeepsFiles
+    from relgraph.training.group import Divisible, Group
     from relgraph.training.tensorboard import TensorBoard
 
 __all__ = ["Loop"]
@@ -73,6 +74,7 @@ class Loop:
         options: Options,
         files: KeepsFiles | None,
         board: TensorBoard | None,
+        group: Group,
     ) -> None:
         self.job = job
         self.fabric = fabric
@@ -82,6 +84,8 @@ class Loop:
             raise ProtocolError("there is nothing to train on: the job has no batches; is its training set empty?")
         require_learnable(job.model)
         self.module = fabric.setup_module(job.model)
+        self.group = group
+        group.share_state(job.model)
         # made after the move, since some optimizers lay down their state at once
         self.optimizer = make_optimizer(job.model.parameters())
         groups = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
@@ -94,6 +98,7 @@ class Loop:
         self.saved_at: tuple[int, int] | None = None
         self.files, self.board = files, board
         self.interrupt = Interrupt()
+        self._is_late = False  # in one process at least
         self.reporter = Reporter(False, options.epochs, self.num_batches)
 
     def run(self, resume: bool, progress: bool) -> History:
@@ -113,13 +118,15 @@ class Loop:
                 if self._epoch(deadline):
                     self._finish_epoch()
                     stopped = self._stop()
+                self._must_pause(deadline)
                 if self.interrupt.requested:
                     self._interrupted()
-                if stopped is None and time.monotonic() >= deadline:
+                if stopped is None and self._is_late:
                     stopped = "seconds"
                     self._save()
         if self.best_state is not None:
             load_module_state(self.job.model, self.best_state)
+        self.group.share_state(self.job.model)
         self.job.model.eval()
         return History(list(self.cursor.epochs), self.cursor.best_epoch, self.cursor.best, stopped)
 
@@ -128,6 +135,12 @@ class Loop:
         if patience is not None and self.cursor.worse >= patience:
             return "patience"
         return "epochs" if self.cursor.epoch >= self.options.epochs else None
+
+    def _must_pause(self, deadline: float) -> bool:
+        """Whether one process was interrupted, or has come to the end of its time."""
+        late = self._is_late or time.monotonic() >= deadline
+        self.interrupt.requested, self._is_late = self.group.any(self.interrupt.requested, late)
+        return self.interrupt.requested or self._is_late
 
     def _epoch(self, deadline: float) -> bool:
         """Go on with the running epoch; whether all its batches are done."""
@@ -144,7 +157,7 @@ class Loop:
             if cursor.step < self.num_batches:
                 if every is not None and cursor.step % every == 0:
                     self._save()
-                if self.interrupt.requested or time.monotonic() >= deadline:
+                if self._must_pause(deadline):
                     return False
         if cursor.step < self.num_batches:
             if self.interrupt.requested:
@@ -153,6 +166,7 @@ class Loop:
                 f"the job announced {self.num_batches} batches per epoch, epoch {cursor.epoch + 1} gave {cursor.step}"
             )
         self._settle()
+        (self.interrupt.requested,) = self.group.any(self.interrupt.requested)
         return not self.interrupt.requested
 
     def _batches(self) -> Iterator[Any]:
@@ -166,6 +180,8 @@ class Loop:
             while True:
                 with isolated_rng(device, seed, epoch, step):
                     batch = next(iterator, _END)
+                if batch is _END and self.group.size > 1 and step == self.num_batches - 1:
+                    batch = None  # too few rows for everybody
                 if batch is _END:
                     return
                 if step == self.num_batches:
@@ -183,14 +199,7 @@ class Loop:
         if self.fabric.device.type != "cpu" and not is_dataclass(batch):
             batch = self.fabric.to_device(batch)
         self.stepper.zero_grad()
-        with self.fabric.autocast():
-            loss = self.job.loss(batch)
-        if loss.dim() != 0 or not loss.requires_grad:
-            raise ProtocolError(
-                f"the loss must be a scalar with a gradient, got shape {list(loss.shape)}, "
-                f"requires_grad={loss.requires_grad}"
-            )
-        self.fabric.backward(loss)
+        loss = self._backward(batch) if self.group.size == 1 else self._backward_together(batch)
         if self.options.clip_norm is not None and has_sparse_gradients(self.optimizer):
             self.fabric.strategy.precision.unscale_gradients(self.optimizer)
             clip_sparse(self.optimizer, self.options.clip_norm)
@@ -200,7 +209,28 @@ class Loop:
                 self.module, self.stepper, max_norm=self.options.clip_norm, error_if_nonfinite=False
             )
         self.stepper.step()
-        self.pending.append(loss.detach())
+        self.pending.append(loss)
+
+    def _backward(self, batch: Any) -> Tensor:
+        """The loss of a batch; its gradients are in the parameters."""
+        with self.fabric.autocast():
+            loss = self.job.loss(batch)
+        if loss.dim() != 0 or not loss.requires_grad:
+            raise ProtocolError(
+                f"the loss must be a scalar with a gradient, got shape {list(loss.shape)}, "
+                f"requires_grad={loss.requires_grad}"
+            )
+        self.fabric.backward(loss)
+        return loss.detach()
+
+    def _backward_together(self, batch: Any) -> Tensor:
+        """The same for all processes, each with its share; random numbers differ between them and not on resume."""
+        cursor, loss, num_rows = self.cursor, None, 0
+        if batch is not None:
+            num_rows = cast("Divisible", self.job).num_rows(batch)
+            with isolated_rng(self.fabric.device, self.options.seed, cursor.epoch, cursor.step, self.group.rank):
+                loss = self._backward(batch)
+        return self.group.mean(list(self.job.model.parameters()), loss, num_rows)
 
     def _settle(self) -> None:
         """Add up the losses that were not looked at yet, and refuse one that is not finite."""
@@ -227,11 +257,14 @@ class Loop:
         if due:
             self.reporter.validating(done)
             generators = rng_state(self.fabric.device)
+            self.group.share_state(self.job.model)  # batch statistics differ
             with self.interrupt.breakable():
                 metrics = self._validate()
+            (self.interrupt.requested,) = self.group.any(self.interrupt.requested)
             if self.interrupt.requested:
                 load_rng_state(generators, self.fabric.device)
                 return
+            metrics = self.group.share_numbers(metrics)
             self._judge(metrics)
         lr = float(self.optimizer.param_groups[0]["lr"])
         self._schedule(metrics, loss, due)
@@ -315,7 +348,9 @@ class Loop:
             "torch": torch.__version__,
             "files": None if self.files is None else self.files.stage(),
         }
-        write_checkpoint(folder, state)
+        if self.group.first:
+            write_checkpoint(folder, state)
+        self.group.wait()
         if self.files is not None:
             self.files.commit()
         self.saved_at = (cursor.epoch, cursor.step)

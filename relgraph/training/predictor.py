@@ -60,9 +60,12 @@ class EntityPredictor(GraphPredictor):
         self.seed_columns = seed_columns
         self._saved_columns: dict[str, Any] | None = None  # what says how to make them, where there are no rows
 
-    def loader(self, node: Tensor, time: Tensor | None, input_id: Tensor | None = None) -> NodeLoader:
+    def loader(
+        self, node: Tensor, time: Tensor | None, input_id: Tensor | None = None, batch_size: int | None = None
+    ) -> NodeLoader:
         """PyG's loader over seeds, in the order given."""
-        return self.seed_loader(self.task.entity_table, node, time, input_id=input_id)
+        size = self.batch_size if batch_size is None else batch_size
+        return self.seed_loader(self.task.entity_table, node, time, input_id=input_id, batch_size=size)
 
     @contextmanager
     def unfrozen(self) -> Iterator[None]:

@@ -1,0 +1,124 @@
+"""Several processes that train one model: each takes a share of every batch, and all take the same step."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from relgraph.errors import BackendError
+
+__all__ = ["Divisible", "Group", "join"]
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A job whose batches several processes can share."""
+
+    def divide(self, rank: int, size: int) -> None:
+        """From now on give of every batch the share of one process; ``None``, or no batch, where it is empty.
+
+        All shares of a batch together are the batch that one process alone would train on.
+        """
+        ...
+
+    def num_rows(self, batch: Any) -> int:
+        """How many rows of a batch the loss is a mean of."""
+        ...
+
+
+class Group:
+    """The processes of a training; a process alone is a group of one, in which nothing is exchanged.
+
+    Args:
+        rank: The number of this process, from 0.
+        size: How many there are.
+        device: Where the model is.
+    """
+
+    def __init__(self, rank: int, size: int, device: torch.device) -> None:
+        self.rank, self.size, self.device = rank, size, device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process reports and writes checkpoints."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.size > 1:
+            torch.distributed.barrier()
+
+    def share_state(self, model: nn.Module) -> None:
+        """Give all processes the parameters and buffers of the first."""
+        for tensor in [*model.parameters(), *model.buffers()] if self.size > 1 else []:
+            torch.distributed.broadcast(tensor.data, 0)
+
+    def share_numbers(self, numbers: dict[str, float]) -> dict[str, float]:
+        """The numbers of the first process; all have the same names."""
+        if self.size == 1 or not numbers:
+            return numbers
+        values = torch.tensor(list(numbers.values()), dtype=torch.float64, device=self.device)
+        torch.distributed.broadcast(values, 0)
+        return dict(zip(numbers, values.tolist(), strict=True))
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in one process at least."""
+        if self.size == 1:
+            return list(flags)
+        raised = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        torch.distributed.all_reduce(raised, torch.distributed.ReduceOp.MAX)
+        return [bool(flag) for flag in raised.tolist()]
+
+    def mean(self, parameters: Sequence[nn.Parameter], loss: Tensor | None, num_rows: int) -> Tensor:
+        """Replace gradients by their means over all rows of the batch, and give that mean of the loss.
+
+        A parameter without a gradient in any process keeps none.
+
+        Args:
+            parameters: Those of the model, in the same order everywhere.
+            loss: The mean over the rows of this process; ``None`` if it has none.
+            num_rows: How many they are.
+
+        Raises:
+            BackendError: If a gradient is sparse.
+        """
+        if any(p.grad is not None and p.grad.is_sparse for p in parameters):
+            raise BackendError("sparse gradients are not exchanged between processes: train this model in one process")
+        learned = [p for p in parameters if p.requires_grad]
+        has = torch.tensor([float(p.grad is not None) for p in learned], device=self.device)
+        given = [torch.zeros_like(p) if p.grad is None else p.grad for p in learned]
+        head = torch.stack([torch.zeros((), device=self.device) if loss is None else loss.detach().float() * num_rows])
+        rows = torch.full((1,), float(num_rows), device=self.device)
+        parts = [part.flatten().float() * num_rows for part in given]
+        total = torch.cat([head, rows, has, *parts])
+        torch.distributed.all_reduce(total)
+        total, has, shared = total[2:], total[2 : 2 + len(learned)], total[:2]
+        flat = total[len(learned) :] / shared[1]
+        for parameter, found, part in zip(
+            learned, has.tolist(), torch.split(flat, [part.numel() for part in given]), strict=True
+        ):
+            parameter.grad = part.view_as(parameter).to(parameter.dtype) if found else None
+        return shared[0] / shared[1]
+
+
+def join(device: torch.device) -> Group:
+    """The processes that ``torchrun`` started, or this one alone.
+
+    They meet once, by NCCL on CUDA and by Gloo elsewhere, and part when the process ends; if they have met already, it
+    is as they did.
+
+    Args:
+        device: Where this process trains.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Group(0, 1, device)
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
+    return Group(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
