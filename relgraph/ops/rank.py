@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ProtocolError, ShapeError
+from relgraph.ops.backends import choose
 from relgraph.ops.blocks import TiledScores
 from relgraph.ops.tiles import (
     Csr,
@@ -146,17 +147,31 @@ def _count(scores: TiledScores, target: Tensor, filter: Csr) -> RankCounts:
         own[mine] = score[mine, target[mine] - columns[number].start]
         kept = {number: score}
     refuse_nan(own)
-    greater, equal = torch.zeros_like(target), torch.zeros_like(target)
+    count = _count_tile
+    if choose("rank", scores.device, scores.dtype, numba=(torch.float32, torch.float64)) == "numba":
+        from relgraph.ops.rank_numba import count_tile  # loads Numba
+
+        count = count_tile
+    counts = RankCounts(torch.zeros_like(target), torch.zeros_like(target))
     for number, part in enumerate(columns):
         score = kept.pop(number) if number in kept else scores.tile(rows, part)
-        refuse_nan(score)
-        # a NaN is neither above nor beside anything: it takes a candidate out of both counts
-        score[known.positions(number, part)] = torch.nan
-        mine = row[home == number]
-        score[mine, target[mine] - part.start] = torch.nan
-        greater += (score > own[:, None]).sum(1)
-        equal += (score == own[:, None]).sum(1)
-    return RankCounts(greater, equal)
+        if count(score, own, target, part.start, known.positions(number, part), counts):
+            refuse_nan(score)
+    return counts
+
+
+def _count_tile(
+    score: Tensor, own: Tensor, target: Tensor, start: int, known: tuple[Tensor, Tensor], counts: RankCounts
+) -> bool:
+    """What :func:`relgraph.ops.rank_numba.count_tile` does, on any device; ``score`` is changed."""
+    refuse_nan(score)
+    inside = ((target >= start) & (target < start + score.shape[1])).nonzero()[:, 0]
+    # a NaN is neither above nor beside anything: it takes a candidate out of both counts
+    score[known] = torch.nan
+    score[inside, target[inside] - start] = torch.nan
+    counts.greater.add_((score > own[:, None]).sum(1))
+    counts.equal.add_((score == own[:, None]).sum(1))
+    return False
 
 
 def subset_scores(scores: TiledScores, subset: Tensor) -> tuple[TiledScores, Tensor]:
