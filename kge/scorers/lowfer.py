@@ -14,6 +14,7 @@ from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
 from relgraph.kge.layers.norm import BatchNorm
 from relgraph.kge.questions import Questions
 from relgraph.kge.scorers.base import Scorer, require_share
+from relgraph.ops.pooled_product import pooled_product
 
 __all__ = ["LowFER"]
 
@@ -106,8 +107,8 @@ class LowFER(Scorer):
     def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
         """Queries for the tails of ``(entity, relation, ?)``, ``[B, dim]``, without a bias."""
         left = self.input_dropout(self.input_norm(self.entity(questions.entity))) @ self.U  # [B, rank * dim]
-        product = self.product_dropout(left * self._relation_factors(questions.relation))
-        z = product.unflatten(1, (-1, self.rank)).sum(2)  # [B, dim]
+        factors, place = self._relation_factors(questions.relation)
+        z = pooled_product(left, factors, place, self.rank, p=self.product_dropout.p if self.training else 0.0)
         if self.normalize:
             z = F.normalize(z.sign() * (z.abs() + 1e-12).sqrt(), dim=1)
         return self.output_dropout(self.output_norm(z)), None
@@ -130,13 +131,13 @@ class LowFER(Scorer):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
-    def _relation_factors(self, relation: Tensor) -> Tensor:
-        """``R[relation] V``; each distinct relation of a batch is multiplied once."""
+    def _relation_factors(self, relation: Tensor) -> tuple[Tensor, Tensor]:
+        """A table with ``R V`` of the relations in use, and the row of each; every one is multiplied once."""
         num_bytes = len(self.relation) * self.V.shape[1] * self.V.element_size()
         if not (self.training or torch.is_grad_enabled() or self.V.is_inference() or num_bytes > _TABLE_BYTES):
-            return self._relation_table()[relation]
+            return self._relation_table(), relation
         distinct, place = torch.unique(relation, return_inverse=True)
-        return (self.relation[distinct] @ self.V)[place]
+        return self.relation[distinct] @ self.V, place
 
     def _relation_table(self) -> Tensor:
         """``R V``, ``[2R, rank * dim]``, made anew if a parameter changed in place or was replaced."""

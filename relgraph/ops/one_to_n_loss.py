@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from relgraph.errors import ShapeError
+from relgraph.ops.backends import choose
 from relgraph.ops.tiled_loss import Smoothing, Tile, blocks, require_smoothing, tiled_loss
 from relgraph.ops.tiles import Csr, Scores, check_csr, distinct_csr
 
@@ -72,17 +74,33 @@ def one_to_n_loss(
     share = 0.0 if label_smoothing == 0 else 1.0 if smoothing == "1/N" else label_smoothing
     uniform = share / max(scores.num_candidates, 1)
 
+    compiled = choose("one_to_n_loss", query.device, query.dtype, numba=(torch.float32,)) == "numba"
+
     def tiles(scores: Scores, with_gradient: bool) -> Iterator[Tile]:
         for block in blocks(scores, positives):
             for columns, score, at in block:
-                value = F.softplus(score).sum() - uniform * score.sum() - certain * score[at].sum()
-                slope = None
-                if with_gradient:
-                    slope = score.sigmoid_()
-                    if uniform:
-                        slope -= uniform
+                found = certain * score[at].sum()
+                value, slope = _softplus_and_slope(score, uniform, with_gradient, compiled)
+                if slope is not None:
                     slope[at] -= certain
-                yield Tile(block.rows, columns, value, slope)
+                yield Tile(block.rows, columns, value - found, slope)
 
     each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
     return tiled_loss(scores, tiles, 1.0 / max(each, 1))
+
+
+def _softplus_and_slope(
+    score: Tensor, uniform: float, with_slope: bool, compiled: bool
+) -> tuple[Tensor, Tensor | None]:
+    """``sum(softplus(s) - uniform s)``, and its derivative in the place of the scores."""
+    if compiled:
+        from relgraph.ops.one_to_n_numba import softplus_and_slope  # loads Numba
+
+        return score.new_tensor(softplus_and_slope(score, uniform), dtype=torch.float64), score if with_slope else None
+    value = F.softplus(score).sum() - uniform * score.sum()
+    if not with_slope:
+        return value, None
+    slope = score.sigmoid_()
+    if uniform:
+        slope -= uniform
+    return value, slope

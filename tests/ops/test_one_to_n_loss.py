@@ -152,3 +152,19 @@ def test_bad_input() -> None:
         one_to_n_loss(q, c, good, smoothing="N")  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="reduction: expected 'mean' or 'batchmean'"):
         one_to_n_loss(q, c, good, reduction="sum")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1e-3])
+def test_the_compiled_pass_is_as_exact_as_pytorch_s(uniform: float) -> None:
+    """Also at the ends: a score of 0, of what exp cannot hold, of infinity; and NaN stays NaN."""
+    from relgraph.ops.one_to_n_numba import softplus_and_slope
+
+    score = torch.cat([torch.randn(4096) * 6, torch.tensor([0.0, -0.0, 87.5, -87.5, 200.0, -200.0, 1e30])])[None]
+    exact = score.double()
+    slope = score.clone()
+    value = softplus_and_slope(slope, uniform)
+    wanted = float((torch.nn.functional.softplus(exact) - uniform * exact).sum())
+    assert abs(value - wanted) <= 1e-6 * abs(wanted)
+    assert float((slope - (exact.sigmoid() - uniform)).abs().max()) <= 2e-7
+    assert math.isnan(softplus_and_slope(torch.tensor([[1.0, math.nan]]), uniform))
+    assert not math.isfinite(softplus_and_slope(torch.tensor([[1.0, math.inf]]), uniform))
