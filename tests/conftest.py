@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -17,6 +18,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("relgraph")
+
+# kernels run in Triton's interpreter where there is no GPU; it looks when they are defined
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 # a shell's background job ignores Ctrl-C, and so would the trainings that tests interrupt
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.utils import softmax
 
 from relgraph.ops.dropout import dropout
+from relgraph.ops.gather_scale_scatter import gather_scale_scatter
 
 __all__ = ["attend"]
 
@@ -42,7 +43,6 @@ def attend(
     parts = torch.split(weight, [s.size(0) for s in scores])
     kind = torch.promote_types(values[0].dtype, weight.dtype)
     out = values[0].new_zeros(num_targets, values[0].size(1), dtype=kind)
-    for value, (row, col), part in zip(values, edges, parts, strict=True):
-        message = value.index_select(0, row).view(part.size(0), part.size(1), -1) * part.unsqueeze(-1)
-        out = out.index_add(0, col, message.flatten(1))
+    for value, edge_index, part in zip(values, edges, parts, strict=True):
+        out = out + gather_scale_scatter(value.to(kind), edge_index, num_targets, edge_weight=part.to(kind))
     return out

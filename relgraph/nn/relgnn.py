@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from relgraph.data.graph import EdgeType, NodeType, reverse_type
 from relgraph.nn.attend import attend
 from relgraph.nn.rounds import HeteroRounds, Nearby, Norm, check_heads
+from relgraph.ops.gather_scale_scatter import gather_scale_scatter
 
 __all__ = ["RelGNN", "Route", "atomic_routes"]
 
@@ -142,9 +143,8 @@ class RelGNN(HeteroRounds):
         for place, first in enumerate(self.firsts):
             if first not in edges:
                 continue
-            (row, col), bridge, source = edges[first], bridges[first[2]], near.x[first[0]]
-            mean = bridge.new_zeros(bridge.shape).index_add_(0, col, source.index_select(0, row))
-            mean = mean / torch.bincount(col, minlength=bridge.size(0)).clamp(min=1).unsqueeze(1)
+            bridge = bridges[first[2]]
+            mean = gather_scale_scatter(near.x[first[0]], edges[first], bridge.size(0), reduce="mean")
             out[first] = layer["sources"][place](mean) + layer["bridges"][place](bridge)
         return out
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from torch_geometric.utils import scatter
 
 from relgraph.data.graph import EdgeType, NodeType
 from relgraph.errors import ShapeError
 from relgraph.nn.rounds import HeteroRounds, Nearby, Norm
+from relgraph.ops.gather_scale_scatter import gather_scale_scatter
 
 __all__ = ["HeteroGraphSAGE"]
 
@@ -82,15 +82,9 @@ class HeteroGraphSAGE(HeteroRounds):
         return out
 
     def _add_messages(self, h: Tensor, x: Tensor, weight: Tensor, edge_index: Tensor) -> Tensor:
-        """``h`` and what the targets get along one edge type, ``[num_targets, channels]``; may change ``h`` itself."""
-        row, col = edge_index
-        if not col.numel():
+        """``h`` and what the targets get along one edge type, ``[num_targets, channels]``."""
+        if not edge_index.numel():
             return h
-        if self.aggr == "max":
-            return h + F.linear(scatter(x[row], col, dim=0, dim_size=h.size(0), reduce="max"), weight)
         if self.aggr == "sum" and x.size(0) <= 1.5 * h.size(0):
-            return h.index_add_(0, col, F.linear(x, weight).index_select(0, row))
-        total = x.new_zeros(h.size(0), x.size(1)).index_add_(0, col, x.index_select(0, row))
-        if self.aggr == "mean":
-            total = total / torch.bincount(col, minlength=h.size(0)).clamp(min=1).unsqueeze(1)
-        return torch.addmm(h, total, weight.t())
+            return h + gather_scale_scatter(F.linear(x, weight), edge_index, h.size(0))
+        return torch.addmm(h, gather_scale_scatter(x, edge_index, h.size(0), reduce=self.aggr), weight.t())

@@ -4,7 +4,9 @@ from relgraph.ops.backends import use_backend
 from relgraph.ops.distinct import distinct
 from relgraph.ops.dropout import dropout
 from relgraph.ops.embedding_update import embedding_update
+from relgraph.ops.gather_scale_scatter import gather_scale_scatter
 from relgraph.ops.one_to_n_loss import one_to_n_loss
+from relgraph.ops.pooled_product import pooled_product
 from relgraph.ops.rank import RankCounts, rank, rank_scores
 from relgraph.ops.sampled_loss import sampled_loss
 from relgraph.ops.softmax_loss import softmax_loss
@@ -15,7 +17,9 @@ __all__ = [
     "distinct",
     "dropout",
     "embedding_update",
+    "gather_scale_scatter",
     "one_to_n_loss",
+    "pooled_product",
     "rank",
     "rank_scores",
     "sampled_loss",

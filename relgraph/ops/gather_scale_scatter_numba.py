@@ -1,0 +1,282 @@
+"""The compiled part of :mod:`relgraph.ops.gather_scale_scatter`.
+
+Edges are brought in the order of their targets, if they do not come so, by counting: then each target's row is written
+by one thread, edge after edge. There are no races, and sums do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relgraph.ops.compiled import compiled, over_rows
+
+__all__ = ["largest", "largest_backward", "scale_gradients", "total"]
+
+_FEWEST_EDGES = 4096  # worth a thread
+_LEAST_COLUMNS = 32
+
+
+def total(
+    x: Tensor,
+    edge_index: Tensor,
+    num_targets: int,
+    relation: Tensor | None,
+    edge_type: Tensor | None,
+    edge_weight: Tensor | None,
+) -> Tensor:
+    """The sum per target, ``[M, d]``."""
+    out = x.new_empty(num_targets, x.shape[1])
+    source, target = _numbers(edge_index)
+    given = (*_values(x, relation, edge_weight), source, _types(edge_type))
+    _by_group(target, num_targets, lambda *group: _total(*given, out.numpy(), *group))
+    return out
+
+
+def scale_gradients(
+    grad: Tensor,
+    x: Tensor,
+    edge_index: Tensor,
+    relation: Tensor | None,
+    edge_type: Tensor | None,
+    edge_weight: Tensor | None,
+    needed: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of the sum by ``relation`` and ``edge_weight``; ``None`` where it is not needed."""
+    source, target = _numbers(edge_index)
+    values, slope, kind = _values(x, relation, edge_weight), grad.numpy(), _types(edge_type)
+    by_relation = by_weight = None
+    if relation is not None and needed[0]:
+        by_relation = torch.empty_like(relation, memory_format=torch.contiguous_format)
+        out = by_relation.numpy()
+        _by_group(kind, len(out), lambda *group: _by_relation(*values, source, target, slope, out, *group))
+    if edge_weight is not None and needed[1]:
+        by_weight = torch.empty_like(edge_weight, memory_format=torch.contiguous_format)
+        flat = _by_head(by_weight).numpy()
+        over_rows(lambda a, b: _by_weight(*values, source, target, kind, slope, flat, a, b), len(flat), _FEWEST_EDGES)
+    return by_relation, by_weight
+
+
+def largest(
+    x: Tensor,
+    edge_index: Tensor,
+    num_targets: int,
+    relation: Tensor | None,
+    edge_type: Tensor | None,
+    edge_weight: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The maximum per target and column, ``[M, d]``, and the edge it comes from, -1 without one."""
+    out = x.new_zeros(num_targets, x.shape[1])
+    # as wide as the values where they are float32, so that both are chosen by one vector instruction
+    edge = torch.full((num_targets, x.shape[1]), -1, dtype=torch.int32 if edge_index.shape[1] < 2**31 else torch.int64)
+    source, target = _numbers(edge_index)
+    given = (*_values(x, relation, edge_weight), source, _types(edge_type))
+    _by_group(target, num_targets, lambda *group: _largest(*given, out.numpy(), edge.numpy(), *group))
+    return out, edge
+
+
+def largest_backward(
+    grad: Tensor,
+    edge: Tensor,
+    x: Tensor,
+    edge_index: Tensor,
+    relation: Tensor | None,
+    edge_type: Tensor | None,
+    edge_weight: Tensor | None,
+    needed: Sequence[bool],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of the maximum by ``x``, ``relation`` and ``edge_weight``; threads share the columns."""
+    source, _ = _numbers(edge_index)
+    given = (*_values(x, relation, edge_weight), source, _types(edge_type), grad.numpy(), edge.numpy())
+    found = [None if part is None else torch.zeros(part.shape, dtype=x.dtype) for part in (x, relation, edge_weight)]
+    none = torch.zeros(0, 0, dtype=x.dtype)
+    by_x, by_relation, by_weight = (none if part is None else part for part in found)
+    out = (by_x.numpy(), by_relation.numpy(), _by_head(by_weight).numpy())
+    least = _LEAST_COLUMNS if edge_weight is None else x.shape[1]  # the columns of a head share a weight
+    over_rows(lambda first, end: _largest_backward(*given, *out, first, end), x.shape[1], least)
+    return tuple(part if need else None for part, need in zip(found, needed, strict=True))
+
+
+def _values(x: Tensor, relation: Tensor | None, edge_weight: Tensor | None) -> tuple[Any, ...]:
+    """Contiguous arrays; what is absent is empty."""
+    none = x.new_empty(0, 0)
+    weight = none if edge_weight is None else _by_head(edge_weight)
+    tensors = (x, none if relation is None else relation, weight)
+    return tuple(tensor.detach().contiguous().numpy() for tensor in tensors)
+
+
+def _by_head(edge_weight: Tensor) -> Tensor:
+    return edge_weight if edge_weight.dim() == 2 else edge_weight[:, None]
+
+
+def _numbers(edge_index: Tensor) -> tuple[Any, Any]:
+    return edge_index[0].contiguous().numpy(), edge_index[1].contiguous().numpy()
+
+
+def _types(edge_type: Tensor | None) -> Any:
+    return np.empty(0, np.int64) if edge_type is None else edge_type.contiguous().numpy()
+
+
+def _by_group(group: Any, num_groups: int, work: Callable[..., Any]) -> None:
+    """Call ``work(ptr, order, first, end)`` for ranges of groups with about as many edges each, in threads.
+
+    The edges of group ``g`` are ``order[ptr[g]:ptr[g + 1]]``, or the numbers ``ptr[g]`` to ``ptr[g + 1]`` themselves
+    if ``order`` is empty.
+    """
+    ptr, order = np.empty(num_groups + 1, np.int64), np.empty(group.size, np.int64)
+    if _sort(group, ptr, order):
+        order = order[:0]
+
+    def part(first: int, end: int) -> None:
+        # the groups whose edges begin in this share of the edges; the last part has those without edges at the end
+        bounds = np.searchsorted(ptr, (first, end))
+        work(ptr, order, 0 if first == 0 else bounds[0], num_groups if end == group.size else bounds[1])
+
+    over_rows(part, group.size, _FEWEST_EDGES)
+
+
+@compiled
+def _sort(group: Any, ptr: Any, order: Any) -> bool:
+    """Fill ``ptr``, and ``order`` unless the edges are in order already; whether they are."""
+    ptr[:] = 0
+    sorted_already = True
+    for e in range(group.size):
+        ptr[group[e] + 1] += 1
+        if e and group[e] < group[e - 1]:
+            sorted_already = False
+    for g in range(1, ptr.size):
+        ptr[g] += ptr[g - 1]
+    if sorted_already:
+        return True
+    place = ptr[:-1].copy()
+    for e in range(group.size):
+        order[place[group[e]]] = e
+        place[group[e]] += 1
+    return False
+
+
+@compiled(any_order=True)  # type: ignore[untyped-decorator]
+def _total(
+    x: Any, relation: Any, weight: Any, source: Any, kind: Any, out: Any, ptr: Any, order: Any, first: int, end: int
+) -> None:
+    heads = max(weight.shape[1], 1)
+    width = x.shape[1] // heads
+    for v in range(first, end):
+        out[v] = 0
+        for p in range(ptr[v], ptr[v + 1]):
+            e = order[p] if order.size else p
+            for h in range(heads):
+                read, write = x[source[e], h * width : (h + 1) * width], out[v, h * width : (h + 1) * width]
+                if weight.size and kind.size:
+                    scale, by = relation[kind[e], h * width : (h + 1) * width], weight[e, h]
+                    for i in range(width):
+                        write[i] += read[i] * scale[i] * by
+                elif weight.size:
+                    by = weight[e, h]
+                    for i in range(width):
+                        write[i] += read[i] * by
+                elif kind.size:
+                    scale = relation[kind[e], h * width : (h + 1) * width]
+                    for i in range(width):
+                        write[i] += read[i] * scale[i]
+                else:
+                    for i in range(width):
+                        write[i] += read[i]
+
+
+@compiled(any_order=True)  # type: ignore[untyped-decorator]
+def _by_relation(
+    x: Any, relation: Any, weight: Any, source: Any, target: Any, grad: Any, out: Any, ptr: Any, order: Any,
+    first: int, end: int,
+) -> None:  # fmt: skip
+    heads = max(weight.shape[1], 1)
+    width = x.shape[1] // heads
+    for r in range(first, end):
+        out[r] = 0
+        for p in range(ptr[r], ptr[r + 1]):
+            e = order[p] if order.size else p
+            for h in range(heads):
+                part = slice(h * width, (h + 1) * width)
+                read, slope, write = x[source[e], part], grad[target[e], part], out[r, part]
+                if weight.size:
+                    by = weight[e, h]
+                    for i in range(width):
+                        write[i] += read[i] * slope[i] * by
+                else:
+                    for i in range(width):
+                        write[i] += read[i] * slope[i]
+
+
+@compiled(any_order=True)  # type: ignore[untyped-decorator]
+def _by_weight(
+    x: Any, relation: Any, weight: Any, source: Any, target: Any, kind: Any, grad: Any, out: Any, first: int, end: int
+) -> None:
+    width = x.shape[1] // weight.shape[1]
+    for e in range(first, end):
+        for h in range(weight.shape[1]):
+            part = slice(h * width, (h + 1) * width)
+            read, slope = x[source[e], part], grad[target[e], part]
+            total = read[0] * 0
+            if kind.size:
+                scale = relation[kind[e], part]
+                for i in range(width):
+                    total += read[i] * slope[i] * scale[i]
+            else:
+                for i in range(width):
+                    total += read[i] * slope[i]
+            out[e, h] = total
+
+
+@compiled(any_order=True)  # type: ignore[untyped-decorator]
+def _largest(
+    x: Any, relation: Any, weight: Any, source: Any, kind: Any, out: Any, edge: Any, ptr: Any, order: Any,
+    first: int, end: int,
+) -> None:  # fmt: skip
+    d = x.shape[1]
+    width = d // max(weight.shape[1], 1)
+    message = np.empty(d, x.dtype)
+    for v in range(first, end):
+        best, at = out[v], edge[v]
+        for p in range(ptr[v], ptr[v + 1]):
+            e = order[p] if order.size else p
+            message[:] = x[source[e]]
+            if kind.size:
+                message *= relation[kind[e]]
+            if weight.size:
+                for h in range(weight.shape[1]):
+                    message[h * width : (h + 1) * width] *= weight[e, h]
+            if p == ptr[v]:
+                best[:] = message
+                at[:] = e
+                continue
+            for i in range(d):
+                value, before = message[i], best[i]
+                # a NaN stays: nothing is greater than it, and it is not itself
+                better = (value > before) | ((value != value) & (before == before))
+                best[i] = value if better else before
+                at[i] = e if better else at[i]
+
+
+@compiled
+def _largest_backward(
+    x: Any, relation: Any, weight: Any, source: Any, kind: Any, grad: Any, edge: Any, by_x: Any, by_relation: Any,
+    by_weight: Any, first: int, end: int,
+) -> None:  # fmt: skip
+    width, one = max(x.shape[1] // max(weight.shape[1], 1), 1), np.ones(1, x.dtype)[0]
+    for v in range(edge.shape[0]):
+        for i in range(first, end):
+            e = edge[v, i]
+            if e < 0:
+                continue
+            slope, value = grad[v, i], x[source[e], i]
+            by = weight[e, i // width] if weight.size else one
+            scale = relation[kind[e], i] if kind.size else one
+            by_x[source[e], i] += slope * scale * by
+            if kind.size:
+                by_relation[kind[e], i] += slope * value * by
+            if weight.size:
+                by_weight[e, i // width] += slope * value * scale
