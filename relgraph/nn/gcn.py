@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from relgraph.data.graph import EdgeType, NodeType
 from relgraph.errors import ShapeError
+from relgraph.ops.gather_scale_scatter import gather_scale_scatter
 
 __all__ = ["HeteroGCN", "PersonalizedPageRank", "RandomPropagation", "normalised_sum"]
 
@@ -39,9 +40,10 @@ def normalised_sum(
     scale = {name: degree[name].rsqrt().unsqueeze(1) for name in x}
     scaled = {name: h * scale[name] for name, h in x.items()}
     out = dict(scaled)
-    for (source, _, target), (row, col) in edges.items():
-        if row.numel():
-            out[target] = out[target].index_add(0, col, scaled[source].index_select(0, row), alpha=edge_weight)
+    for (source, _, target), edge_index in edges.items():
+        if edge_index.numel():
+            total = gather_scale_scatter(scaled[source], edge_index, out[target].size(0))
+            out[target] = torch.add(out[target], total, alpha=edge_weight)
     return {name: h * scale[name] for name, h in out.items()}
 
 

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from relgraph.errors import ShapeError
 from relgraph.ops.backends import choose
+from relgraph.ops.loss_function import loss_of_scores
 from relgraph.ops.tiled_loss import Smoothing, Tile, blocks, require_smoothing, tiled_loss
 from relgraph.ops.tiles import Csr, Scores, check_csr, distinct_csr
 
 __all__ = ["one_to_n_loss"]
+
+_LONGEST_ROW = 512  # of the kernels: LONGEST_ROW there
 
 
 def one_to_n_loss(
@@ -74,18 +77,26 @@ def one_to_n_loss(
     share = 0.0 if label_smoothing == 0 else 1.0 if smoothing == "1/N" else label_smoothing
     uniform = share / max(scores.num_candidates, 1)
 
-    compiled = choose("one_to_n_loss", query.device, query.dtype, numba=(torch.float32,)) == "numba"
+    triton = (torch.float32, torch.float16, torch.bfloat16) if query.shape[1] <= _LONGEST_ROW else ()
+    backend = choose("one_to_n_loss", query.device, query.dtype, numba=(torch.float32,), triton=triton)
+    each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
+    if backend == "triton":
+        from relgraph.ops.kernels.one_to_n_loss import sum_and_gradients  # loads Triton
+
+        def take(scores: Scores, with_gradient: bool) -> tuple[Tensor, list[Tensor]]:
+            return sum_and_gradients(scores, positives, certain, uniform, with_gradient)
+
+        return loss_of_scores(scores, take, 1.0 / max(each, 1))
 
     def tiles(scores: Scores, with_gradient: bool) -> Iterator[Tile]:
         for block in blocks(scores, positives):
             for columns, score, at in block:
                 found = certain * score[at].sum()
-                value, slope = _softplus_and_slope(score, uniform, with_gradient, compiled)
+                value, slope = _softplus_and_slope(score, uniform, with_gradient, backend == "numba")
                 if slope is not None:
                     slope[at] -= certain
                 yield Tile(block.rows, columns, value - found, slope)
 
-    each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
     return tiled_loss(scores, tiles, 1.0 / max(each, 1))
 
 
