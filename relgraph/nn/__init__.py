@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from relgraph.nn.gnns import GNNS as GNNS
     from relgraph.nn.hgt import HeteroAttention as HeteroAttention
     from relgraph.nn.link_model import LinkModel as LinkModel
+    from relgraph.nn.pyg_layers import fuse_layers as fuse_layers
     from relgraph.nn.relgnn import RelGNN as RelGNN
     from relgraph.nn.sage import HeteroGraphSAGE as HeteroGraphSAGE
 
@@ -29,6 +30,7 @@ _HOMES = {
     "RelGNN": "relgraph.nn.relgnn",
     "RelativeTimeEncoder": "relgraph.nn.encoders",
     "TableEncoder": "relgraph.nn.encoders",
+    "fuse_layers": "relgraph.nn.pyg_layers",
 }
 __all__ = sorted(_HOMES)
 __getattr__, __dir__ = lazy(__name__, _HOMES)
