@@ -85,7 +85,12 @@ def grouped_answers(
     key = question_keys(Questions.cat([*(part[0] for part in asked), questions]), with_qualifiers=strict)
     num_known = len(key) - len(questions)
     answer = torch.cat([part[1] for part in asked]) if asked else key[:0]
-    return group_answers(key[:num_known], answer, int(key.max()) + 1 if len(key) else 0), key[num_known:]
+    num_keys = int(key.max()) + 1 if len(key) else 0
+    # of all that is known few answer a small set of questions: the others need not be sorted
+    wanted = torch.zeros(num_keys, dtype=torch.bool)
+    wanted[key[num_known:]] = True
+    kept = wanted[key[:num_known]].nonzero()[:, 0]
+    return group_answers(key[:num_known][kept], answer[kept], num_keys), key[num_known:]
 
 
 def _other_direction(part: Statements, position: Position) -> tuple[Questions, Tensor]:

@@ -173,13 +173,19 @@ def distinct_csr(csr: Csr, num_columns: int) -> Csr:
 class RowBlock:
     """The entries of some CSR rows, ordered by column: each tile of ``width`` columns finds its own as a slice."""
 
+    bounds: list[int]
+
     def __init__(self, csr: Csr, rows: slice, num_columns: int, width: int) -> None:
         ptr = csr[0][rows.start : rows.stop + 1]
         index = csr[1][int(ptr[0]) : int(ptr[-1])]
+        self.row, self.column = csr_rows(ptr), index
+        if num_columns <= width:  # one tile has them all
+            self.bounds = [0, len(index)]
+            return
         order = index.argsort()
-        self.row, self.column = csr_rows(ptr)[order], index[order]
+        self.row, self.column = self.row[order], index[order]
         edges = torch.arange(0, num_columns + width, width, device=index.device)
-        self.bounds: list[int] = torch.searchsorted(self.column, edges).tolist()
+        self.bounds = torch.searchsorted(self.column, edges).tolist()
 
     def positions(self, number: int, columns: slice) -> tuple[Tensor, Tensor]:
         """Row and column, both counted inside the tile, of the entries in tile ``number``."""
