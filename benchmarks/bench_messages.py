@@ -81,8 +81,9 @@ def section(nodes: int, edges: int, dim: int, relations: int, repeats: int, redu
     expected = work["pyg"]()
     for name, side in work.items():
         for one, other in zip(side(), expected, strict=True):
-            size = float(other.abs().max())
-            assert float((one - other).abs().max()) <= 1e-5 * max(size, 1) * edges**0.5 / 30, name
+            differs = (one - other).abs() > 1e-5 * max(float(other.abs().max()), 1) * edges**0.5 / 30
+            # where repeated edges share a maximum, one side gives the gradient to the first and another shares it out
+            assert int(differs.sum()) <= (1e-6 * one.numel() if reduce == "max" else 0), name
     return {"nodes": nodes, "edges": edges, "dim": dim, "relations": relations, "equal": True} | in_turn(
         work, dict.fromkeys(work, repeats)
     )
