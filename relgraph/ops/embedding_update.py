@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ShapeError
+from relgraph.ops.backends import choose
 
 __all__ = ["RowRule", "embedding_update"]
 
@@ -58,6 +59,12 @@ def embedding_update(
         ShapeError: If the shapes above do not hold, or there is no such rule.
     """
     _check(weight, index, gradient, rule, state)
+    floats = (torch.float32, torch.float64) if all(x.is_contiguous() for x in (weight, *state)) else ()
+    if choose("embedding_update", weight.device, weight.dtype, numba=floats) == "numba":
+        from relgraph.ops.embedding_update_numba import update  # loads Numba
+
+        update(weight, index, gradient, rule, lr, state, eps, betas, step)
+        return
     rows, place = torch.unique(index, return_inverse=True)
     total = gradient if len(rows) == len(index) and bool((rows == index).all()) else None
     if total is None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relgraph.errors import ShapeError
-from relgraph.ops import embedding_update
+from relgraph.ops import embedding_update, use_backend
 
 
 def steps(n: int, d: int, count: int, seed: int, every_row: bool) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -79,3 +79,49 @@ def test_bad_input() -> None:
         embedding_update(table, index, ones[:1], rule="sgd", lr=0.1)
     with pytest.raises(ShapeError, match="state: expected 1 tables"):
         embedding_update(table, index, ones, rule="adagrad", lr=0.1)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rule", ["sgd", "adagrad", "adam"])
+def test_both_backends_take_the_same_step(rule: str, dtype: torch.dtype, threads: int) -> None:
+    """Many repeats, one row that has most of them, a step far on, a learning rate of 0, gradients in any layout."""
+    generator = torch.Generator().manual_seed(0)
+    index = torch.cat([torch.randint(500, (900,), generator=generator), torch.full((300,), 7)])
+    gradient = torch.randn(20, len(index), dtype=dtype, generator=generator).T
+    found, before = [], torch.get_num_threads()
+    for backend in ("numba", "torch"):
+        tables = [torch.rand(500, 20, dtype=dtype, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+        state = tables[1 : 1 + {"sgd": 0, "adagrad": 1, "adam": 2}[rule]]
+        torch.set_num_threads(threads)
+        with use_backend(backend):  # type: ignore[arg-type]
+            for lr in (0.1, 0.0):
+                embedding_update(
+                    tables[0],
+                    index,
+                    gradient,
+                    rule=rule,
+                    lr=lr,
+                    state=state,
+                    betas=(0.9, 0.999),
+                    step=1000,  # type: ignore[arg-type]
+                )
+        torch.set_num_threads(before)
+        found.append(tables)
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-13}
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, **tolerance)
+
+
+def test_a_table_that_is_a_view_is_updated_in_place() -> None:
+    wide = torch.zeros(4, 6)
+    embedding_update(wide[:, ::2], torch.tensor([1]), torch.ones(1, 3), rule="sgd", lr=1.0)
+    assert wide[1].tolist() == [-1, 0, -1, 0, -1, 0]
+
+
+def test_no_rows_are_no_step() -> None:
+    for backend in ("numba", "torch"):
+        table = torch.ones(3, 2)
+        with use_backend(backend):  # type: ignore[arg-type]
+            embedding_update(table, torch.zeros(0, dtype=torch.int64), torch.ones(0, 2), rule="sgd", lr=1.0)
+        assert bool((table == 1).all())
