@@ -125,6 +125,20 @@ def messages(result: Result) -> Row:
     )
 
 
+def updates(result: Result) -> Row:
+    found = result["sections"]["cpu"]
+    assert all(run["equal"] for run in found["runs"].values())
+    named = {"torch": "PyTorch's indexing", "sparse": "SparseAdam"}
+    return (
+        f"{result['benchmark']}, {found['touched']:,} of {found['rows']:,} rows, d {found['dim']}: times as fast as",
+        "<br>".join(
+            f"{rule}: " + ", ".join(f"**{run['ratio'][peer]:.1f}** {named[peer]}" for peer in run["ratio"])
+            for rule, run in found["runs"].items()
+        ),
+        "",
+    )
+
+
 def hyper(result: Result) -> Row:
     test, training = result["test"], result["training"]
     published = ", ".join(f"{name} {value}" for name, value in result["published"].items())
@@ -250,6 +264,7 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "wd50k_100_hyperformer": hyper,
     "bench_kge": kge,
     "bench_messages": messages,
+    "bench_embedding_update": updates,
     "bench_top_statements": top_statements,
     "bench_build": build,
     "bench_sampling": sampling,
