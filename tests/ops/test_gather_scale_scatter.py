@@ -108,8 +108,8 @@ def run(x: Tensor, arguments: dict[str, Any], reduce: Any) -> list[Tensor]:
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_gradients(chosen: str, name: str, given: str, reduce: str) -> None:
-    if chosen == "triton" and (reduce == "max" or (reduce == "mean" and given != "all")):
-        return  # a maximum is PyTorch's there, a mean the sum over the counts
+    if chosen == "triton" and (reduce == "max" or (reduce == "mean" and given != "all") or given == "weight"):
+        return  # a maximum is PyTorch's there, a mean the sum over the counts, a weight one head
     x, arguments = make(CASES[name], given, torch.float32)
     wanted = exact(x, arguments, reduce)
     for found, expected in zip(run(x, arguments, reduce), wanted, strict=True):
