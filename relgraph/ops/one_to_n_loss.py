@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from relgraph.errors import ShapeError
+from relgraph.ops.backends import choose
+from relgraph.ops.loss_function import loss_of_scores
 from relgraph.ops.tiled_loss import Smoothing, Tile, blocks, require_smoothing, tiled_loss
 from relgraph.ops.tiles import Csr, Scores, check_csr, distinct_csr
 
 __all__ = ["one_to_n_loss"]
+
+_KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def one_to_n_loss(
@@ -41,7 +47,8 @@ def one_to_n_loss(
     :math:`\frac{1}{B} \sum_{ij} \mathrm{softplus}((1 - 2 y_{ij}) s_{ij})`.
 
     The gradients are taken in the same pass, so a training step costs three matrix products and neither the
-    ``[B, N]`` scores nor a label matrix ever exist. Differentiable once.
+    ``[B, N]`` scores nor a label matrix ever exist. Differentiable once. On CUDA a Triton kernel computes each tile
+    anew for each gradient, four products, and keeps the labels as bits beside it.
 
     Args:
         query: ``[B, K]``, a floating dtype.
@@ -71,6 +78,12 @@ def one_to_n_loss(
     certain = 1 - label_smoothing
     share = 0.0 if label_smoothing == 0 else 1.0 if smoothing == "1/N" else label_smoothing
     uniform = share / max(scores.num_candidates, 1)
+    each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
+    scale = 1.0 / max(each, 1)
+    if choose("one_to_n_loss", scores.device, scores.dtype, triton=_KERNEL) == "triton":
+        from relgraph.ops.kernels.one_to_n_loss import one_to_n_sum  # loads Triton
+
+        return loss_of_scores(scores, partial(one_to_n_sum, positives, certain, uniform), scale)
 
     def tiles(scores: Scores, with_gradient: bool) -> Iterator[Tile]:
         for block in blocks(scores, positives):
@@ -84,5 +97,4 @@ def one_to_n_loss(
                     slope[at] -= certain
                 yield Tile(block.rows, columns, value, slope)
 
-    each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
-    return tiled_loss(scores, tiles, 1.0 / max(each, 1))
+    return tiled_loss(scores, tiles, scale)

@@ -1,0 +1,220 @@
+"""Losses on a whole score matrix: its tiles are computed anew for each gradient and never stored.
+
+One kernel walks the tiles of a block of rows. Called with queries as rows it gives the sum and the gradients of the
+queries; called with candidates as rows, those of the candidates. The columns are shared among several programs where
+rows are few; each writes its own part, and the parts are added up in order, so that the same input has the same bits.
+
+The positives are bits beside the tiles, 1/32 of what the scores would take. Queries are taken 32 K at a time, so the
+bits are never more than the candidates' own bytes in float32. A slope is complete before it is rounded for its
+product: ``sigmoid - 1`` of a learned positive would not survive a correction afterwards in half precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import triton.language as tl
+from torch import Tensor
+
+from relgraph.ops.kernels.bits import bit_at, bit_rows
+from relgraph.ops.kernels.jit import kernel, processors
+from relgraph.ops.kernels.score_tile import score_tile
+from relgraph.ops.tiles import Csr, Scores, spans
+
+__all__ = ["score_loss", "shares"]
+
+ROWS, COLUMNS, INNER = 128, 64, 32  # of a tile, and how much of K at a time
+WARPS, STAGES = 8, 3
+
+
+def score_loss(
+    kind: Literal["bce", "ce"],
+    scores: Scores,
+    positives: Csr,
+    certain: Tensor,
+    uniform: float,
+    level: Tensor | None,
+    with_gradient: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    r"""The sum of a loss over all scores, and its gradients.
+
+    With targets :math:`y_{ij} = u + c_i [j \in P_i]`, ``"bce"`` is :math:`\sum \mathrm{softplus}(s) - y s`, and ``"ce"`` is :math:`-\sum y s`, whose slope is taken as :math:`e^{s - l_i} - y`.
+
+    Args:
+        kind: Which loss.
+        scores: The factors, float32, float16 or bfloat16.
+        positives: CSR of the positives :math:`P`.
+        certain: :math:`c`, float32 ``[B]``.
+        uniform: :math:`u`.
+        level: :math:`l`, the logarithms of the sums of exponentials, float32 ``[B]``; for ``"ce"`` only.
+        with_gradient: Whether gradients are wanted.
+
+    Returns:
+        The sum, float64, and the gradients by queries, candidates and both biases in float32 (empty ones if they are
+        not wanted).
+    """
+    b, n, k = scores.num_queries, scores.num_candidates, scores.query.shape[1]
+    wanted = (b, n) if with_gradient else (0, 0)
+    total = torch.zeros((), dtype=torch.float64, device=scores.device)
+    gradients = [torch.zeros(s, device=scores.device) for s in ((wanted[0], k), (wanted[1], k), *wanted)]
+    for rows in spans(b if n else 0, max(32 * k, ROWS)):
+        part = scores.select(rows, slice(None))
+        bits = bit_rows((positives[0][rows.start : rows.stop + 1], positives[1]), n)
+        labels = (bits, certain[rows].contiguous(), None if level is None else level[rows].contiguous(), uniform)
+        value, by_query, by_query_bias = _walk(kind, part, labels, False, with_gradient)
+        total += value
+        if with_gradient:
+            gradients[0][rows], gradients[2][rows] = by_query, by_query_bias
+            _, by_candidate, by_candidate_bias = _walk(kind, part, labels, True, True)
+            gradients[1] = gradients[1].add_(by_candidate) if rows.start else by_candidate
+            gradients[3] = gradients[3].add_(by_candidate_bias) if rows.start else by_candidate_bias
+    return total, gradients
+
+
+def shares(num_rows: int, num_columns: int, rows: int, columns: int, device: torch.device) -> tuple[int, int]:
+    """Into how many parts the columns go so that all processors work, and the length of one, full tiles."""
+    blocks = -(-num_rows // rows)
+    parts = max(min(-(-processors(device) // blocks), num_columns // max(num_rows, 1)), 1)
+    length = -(-num_columns // (parts * columns)) * columns
+    return -(-num_columns // length), length
+
+
+def _walk(kind: str, scores: Scores, labels: Any, swapped: bool, with_gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum (of queries as rows only), and the gradients of the rows and of their biases."""
+    bits, certain, level, uniform = labels
+    left, right = scores.query.contiguous(), scores.candidates.contiguous()
+    biases = (scores.query_bias, scores.candidate_bias)
+    if swapped:
+        left, right, biases = right, left, biases[::-1]
+    (r, k), c = left.shape, len(right)
+    parts, length = shares(r, c, ROWS, COLUMNS, left.device)
+    out = min(max(1 << (k - 1).bit_length(), 16), 256)  # how much of a gradient's row one program holds
+    value = torch.empty(parts, r, device=left.device)
+    gradient = torch.empty((parts, r, k) if with_gradient else 0, device=left.device)
+    slopes = torch.empty((parts, r) if with_gradient else 0, device=left.device)
+    precise = torch.get_float32_matmul_precision() == "highest"
+    _walk_tiles[-(-r // ROWS), parts, -(-k // out) if with_gradient else 1](
+        left,
+        right,
+        *(None if x is None else x.contiguous() for x in biases),
+        bits,
+        certain,
+        level,
+        value,
+        gradient,
+        slopes,
+        r,
+        c,
+        k,
+        scores.alpha,
+        uniform,
+        bits.shape[1],
+        length,
+        KIND=kind,
+        SWAPPED=swapped,
+        WITH_GRADIENT=with_gradient,
+        ROWS=ROWS,
+        COLUMNS=COLUMNS,
+        INNER=INNER,
+        OUT=out,
+        PRECISION="ieee" if precise else "tf32",
+        num_warps=WARPS,
+        num_stages=STAGES,
+    )
+    if not with_gradient:
+        return value.sum(dtype=torch.float64), gradient, slopes
+    return value.sum(dtype=torch.float64), gradient.sum(0) if parts > 1 else gradient[0], slopes.sum(0)
+
+
+@kernel
+def _walk_tiles(
+    left: Any,  # [R, K], the factors that get a gradient
+    right: Any,  # [C, K]
+    left_bias: Any,
+    right_bias: Any,
+    bits: Any,  # int32 [queries, WIDTH]
+    certain: Any,  # [queries]
+    level: Any,  # [queries]
+    value: Any,  # [parts, R]
+    gradient: Any,  # [parts, R, K]
+    slopes: Any,  # [parts, R]
+    R: Any,  # noqa: N803
+    C: Any,  # noqa: N803
+    K: Any,  # noqa: N803
+    alpha: Any,
+    uniform: Any,
+    WIDTH: Any,  # noqa: N803
+    LENGTH: Any,  # noqa: N803
+    KIND: tl.constexpr,  # noqa: N803
+    SWAPPED: tl.constexpr,  # noqa: N803
+    WITH_GRADIENT: tl.constexpr,  # noqa: N803
+    ROWS: tl.constexpr,  # noqa: N803
+    COLUMNS: tl.constexpr,  # noqa: N803
+    INNER: tl.constexpr,  # noqa: N803
+    OUT: tl.constexpr,  # noqa: N803
+    PRECISION: tl.constexpr,  # noqa: N803
+) -> None:
+    rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    part = tl.program_id(1)
+    out = tl.program_id(2) * OUT + tl.arange(0, OUT)
+    row_inside, out_inside = rows < R, out < K
+    sums = tl.zeros([ROWS], tl.float32)
+    slope_sums = tl.zeros([ROWS], tl.float32)
+    by_row = tl.zeros([ROWS, OUT], tl.float32)
+    for start in range(part * LENGTH, tl.minimum((part + 1) * LENGTH, C), COLUMNS):
+        columns = (start + tl.arange(0, COLUMNS)).to(tl.int64)
+        column_inside = columns < C
+        inside = row_inside[:, None] & column_inside[None, :]
+        score = score_tile(
+            left, right, left_bias, right_bias, rows, columns, row_inside, column_inside, K, alpha,
+            left_bias is not None, right_bias is not None, ROWS, COLUMNS, INNER, PRECISION,
+        )  # fmt: skip
+        if SWAPPED:
+            bit = bit_at(bits, WIDTH, columns[None, :], rows[:, None], inside)
+            sure = tl.load(certain + columns, mask=column_inside, other=0.0)[None, :]
+        else:
+            bit = bit_at(bits, WIDTH, rows[:, None], columns[None, :], inside)
+            sure = tl.load(certain + rows, mask=row_inside, other=0.0)[:, None]
+        target = uniform + sure * bit
+        if KIND == "bce":
+            tail = tl.exp(-tl.abs(score))  # in 0..1, so that nothing overflows
+            slope = tl.where(score >= 0, 1.0, tail) / (1.0 + tail) - target
+            if not SWAPPED:
+                cost = tl.maximum(score, 0.0) + _log1p(tail) - target * score
+                sums += tl.sum(tl.where(inside, cost, 0.0), 1)
+        else:
+            if SWAPPED:
+                base = tl.load(level + columns, mask=column_inside, other=0.0)[None, :]
+            else:
+                base = tl.load(level + rows, mask=row_inside, other=0.0)[:, None]
+                sums -= tl.sum(tl.where(inside, target * score, 0.0), 1)
+            slope = tl.exp(score - base) - target
+        if WITH_GRADIENT:
+            slope = tl.where(inside, slope, 0.0)
+            slope_sums += tl.sum(slope, 1)
+            factor = tl.load(
+                right + columns[:, None] * K + out[None, :],
+                mask=column_inside[:, None] & out_inside[None, :],
+                other=0.0,
+            )
+            by_row = tl.dot(slope.to(factor.dtype), factor, by_row, input_precision=PRECISION)
+    at = part.to(tl.int64) * R + rows
+    if tl.program_id(2) == 0:
+        tl.store(value + at, sums, mask=row_inside)
+        if WITH_GRADIENT:
+            tl.store(slopes + at, slope_sums, mask=row_inside)
+    if WITH_GRADIENT:
+        tl.store(
+            gradient + at[:, None] * K + out[None, :], by_row * alpha, mask=row_inside[:, None] & out_inside[None, :]
+        )
+
+
+@kernel
+def _log1p(x: Any) -> Any:
+    """``log(1 + x)`` for x in 0..1 to the last bits, ``2 artanh(x / (2 + x))`` as a series: ``1 + x`` would lose x."""
+    z = x / (2.0 + x)
+    w = z * z
+    series = 1 / 11 + w * (1 / 13 + w * (1 / 15))
+    series = 1 / 5 + w * (1 / 7 + w * (1 / 9 + w * series))
+    return 2.0 * z * (1.0 + w * (1 / 3 + w * series))
