@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton.language as tl
 from torch import Tensor
@@ -32,7 +30,7 @@ def bit_rows(csr: Csr, num_columns: int) -> Tensor:
 
 
 @kernel
-def _set_bits(words: Any, ptr: Any, index: Any, width: Any, BLOCK: tl.constexpr) -> None:  # noqa: N803
+def _set_bits(words: tl.tensor, ptr: tl.tensor, index: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr) -> None:  # noqa: N803
     row = tl.program_id(0).to(tl.int64)
     last = tl.load(ptr + row + 1)
     for start in range(tl.load(ptr + row), last, BLOCK):
@@ -44,7 +42,7 @@ def _set_bits(words: Any, ptr: Any, index: Any, width: Any, BLOCK: tl.constexpr)
 
 
 @kernel
-def bit_at(words: Any, width: Any, row: Any, column: Any, inside: Any) -> Any:
+def bit_at(words: tl.tensor, width: tl.tensor, row: tl.tensor, column: tl.tensor, inside: tl.tensor) -> tl.tensor:
     """The bits of some places: 0 or 1, int32, 0 where not ``inside``."""
     word = tl.load(words + row * width + column // 32, mask=inside, other=0)
     return (word >> (column % 32).to(tl.int32)) & 1

@@ -19,13 +19,10 @@ from torch import Tensor
 
 from relgraph.ops.kernels.bits import bit_at, bit_rows
 from relgraph.ops.kernels.jit import kernel, processors
-from relgraph.ops.kernels.score_tile import score_tile
+from relgraph.ops.kernels.score_tile import Blocks, blocks, score_tile
 from relgraph.ops.tiles import Csr, Scores, spans
 
 __all__ = ["score_loss", "shares"]
-
-ROWS, COLUMNS, INNER = 128, 64, 32  # of a tile, and how much of K at a time
-WARPS, STAGES = 8, 3
 
 
 def score_loss(
@@ -39,7 +36,9 @@ def score_loss(
 ) -> tuple[Tensor, list[Tensor]]:
     r"""The sum of a loss over all scores, and its gradients.
 
-    With targets :math:`y_{ij} = u + c_i [j \in P_i]`, ``"bce"`` is :math:`\sum \mathrm{softplus}(s) - y s`, and ``"ce"`` is :math:`-\sum y s`, whose slope is taken as :math:`e^{s - l_i} - y`.
+    With targets :math:`y_{ij} = u + c_i [j \in P_i]`, ``"bce"`` is
+    :math:`\sum \mathrm{softplus}(s) - y s`, and ``"ce"`` is :math:`-\sum y s`, whose slope is taken as
+    :math:`e^{s - l_i} - y`.
 
     Args:
         kind: Which loss.
@@ -58,7 +57,7 @@ def score_loss(
     wanted = (b, n) if with_gradient else (0, 0)
     total = torch.zeros((), dtype=torch.float64, device=scores.device)
     gradients = [torch.zeros(s, device=scores.device) for s in ((wanted[0], k), (wanted[1], k), *wanted)]
-    for rows in spans(b if n else 0, max(32 * k, ROWS)):
+    for rows in spans(b if n else 0, max(32 * k, 64)):
         part = scores.select(rows, slice(None))
         bits = bit_rows((positives[0][rows.start : rows.stop + 1], positives[1]), n)
         labels = (bits, certain[rows].contiguous(), None if level is None else level[rows].contiguous(), uniform)
@@ -72,11 +71,14 @@ def score_loss(
     return total, gradients
 
 
-def shares(num_rows: int, num_columns: int, rows: int, columns: int, device: torch.device) -> tuple[int, int]:
-    """Into how many parts the columns go so that all processors work, and the length of one, full tiles."""
-    blocks = -(-num_rows // rows)
-    parts = max(min(-(-processors(device) // blocks), num_columns // max(num_rows, 1)), 1)
-    length = -(-num_columns // (parts * columns)) * columns
+def shares(num_rows: int, num_columns: int, cut: Blocks, device: torch.device) -> tuple[int, int]:
+    """Into how many parts the columns go so that all processors work, and the length of one, full tiles.
+
+    Never so many that what they write takes more than the columns' own factors.
+    """
+    row_blocks = -(-num_rows // cut.rows)
+    parts = max(min(-(-processors(device) // row_blocks), num_columns // num_rows), 1)
+    length = -(-num_columns // (parts * cut.columns)) * cut.columns
     return -(-num_columns // length), length
 
 
@@ -88,13 +90,13 @@ def _walk(kind: str, scores: Scores, labels: Any, swapped: bool, with_gradient: 
     if swapped:
         left, right, biases = right, left, biases[::-1]
     (r, k), c = left.shape, len(right)
-    parts, length = shares(r, c, ROWS, COLUMNS, left.device)
+    cut = blocks(left.dtype)
+    parts, length = shares(r, c, cut, left.device)
     out = min(max(1 << (k - 1).bit_length(), 16), 256)  # how much of a gradient's row one program holds
     value = torch.empty(parts, r, device=left.device)
     gradient = torch.empty((parts, r, k) if with_gradient else 0, device=left.device)
     slopes = torch.empty((parts, r) if with_gradient else 0, device=left.device)
-    precise = torch.get_float32_matmul_precision() == "highest"
-    _walk_tiles[-(-r // ROWS), parts, -(-k // out) if with_gradient else 1](
+    _walk_tiles[-(-r // cut.rows), parts, -(-k // out) if with_gradient else 1](
         left,
         right,
         *(None if x is None else x.contiguous() for x in biases),
@@ -114,13 +116,13 @@ def _walk(kind: str, scores: Scores, labels: Any, swapped: bool, with_gradient: 
         KIND=kind,
         SWAPPED=swapped,
         WITH_GRADIENT=with_gradient,
-        ROWS=ROWS,
-        COLUMNS=COLUMNS,
-        INNER=INNER,
+        ROWS=cut.rows,
+        COLUMNS=cut.columns,
+        INNER=cut.inner,
         OUT=out,
-        PRECISION="ieee" if precise else "tf32",
-        num_warps=WARPS,
-        num_stages=STAGES,
+        PRECISION=cut.precision,
+        num_warps=cut.warps,
+        num_stages=cut.stages,
     )
     if not with_gradient:
         return value.sum(dtype=torch.float64), gradient, slopes
@@ -129,23 +131,23 @@ def _walk(kind: str, scores: Scores, labels: Any, swapped: bool, with_gradient: 
 
 @kernel
 def _walk_tiles(
-    left: Any,  # [R, K], the factors that get a gradient
-    right: Any,  # [C, K]
-    left_bias: Any,
-    right_bias: Any,
-    bits: Any,  # int32 [queries, WIDTH]
-    certain: Any,  # [queries]
-    level: Any,  # [queries]
-    value: Any,  # [parts, R]
-    gradient: Any,  # [parts, R, K]
-    slopes: Any,  # [parts, R]
-    R: Any,  # noqa: N803
-    C: Any,  # noqa: N803
-    K: Any,  # noqa: N803
-    alpha: Any,
-    uniform: Any,
-    WIDTH: Any,  # noqa: N803
-    LENGTH: Any,  # noqa: N803
+    left: tl.tensor,  # [R, K], the factors that get a gradient
+    right: tl.tensor,  # [C, K]
+    left_bias: tl.tensor,
+    right_bias: tl.tensor,
+    bits: tl.tensor,  # int32 [queries, WIDTH]
+    certain: tl.tensor,  # [queries]
+    level: tl.tensor,  # [queries]
+    value: tl.tensor,  # [parts, R]
+    gradient: tl.tensor,  # [parts, R, K]
+    slopes: tl.tensor,  # [parts, R]
+    R: tl.tensor,  # noqa: N803
+    C: tl.tensor,  # noqa: N803
+    K: tl.constexpr,  # noqa: N803
+    alpha: tl.tensor,
+    uniform: tl.tensor,
+    WIDTH: tl.tensor,  # noqa: N803
+    LENGTH: tl.tensor,  # noqa: N803
     KIND: tl.constexpr,  # noqa: N803
     SWAPPED: tl.constexpr,  # noqa: N803
     WITH_GRADIENT: tl.constexpr,  # noqa: N803
@@ -211,7 +213,7 @@ def _walk_tiles(
 
 
 @kernel
-def _log1p(x: Any) -> Any:
+def _log1p(x: tl.tensor) -> tl.tensor:
     """``log(1 + x)`` for x in 0..1 to the last bits, ``2 artanh(x / (2 + x))`` as a series: ``1 + x`` would lose x."""
     z = x / (2.0 + x)
     w = z * z

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
+import torch
 import triton.language as tl
 
 from relgraph.ops.kernels.jit import kernel
 
-__all__ = ["score_tile"]
+__all__ = ["Blocks", "blocks", "score_tile"]
+
+
+class Blocks(NamedTuple):
+    """How a kernel on scores is cut, chosen so that no register spills on sm_90 at K = 200 (Triton 3.6)."""
+
+    rows: int  # of a tile
+    columns: int
+    inner: int  # how much of K at a time
+    warps: int
+    stages: int
+    precision: str  # of products of float32
+
+
+def blocks(dtype: torch.dtype) -> Blocks:
+    """Full float32 has no tensor cores, and its products take their operands in registers: small tiles."""
+    if dtype != torch.float32:
+        return Blocks(64, 64, 64, 8, 3, "ieee")
+    if torch.get_float32_matmul_precision() == "highest":
+        return Blocks(32, 16, 16, 8, 2, "ieee")
+    return Blocks(64, 64, 32, 8, 3, "tf32")
 
 
 @kernel
 def score_tile(
-    left: Any,  # [R, K]
-    right: Any,  # [C, K]
-    left_bias: Any,  # [R], read if HAS_LEFT_BIAS
-    right_bias: Any,  # [C]
-    rows: Any,  # int64 [ROWS]
-    columns: Any,  # int64 [COLUMNS]
-    row_inside: Any,  # bool [ROWS]: which of them there are; the others are zero
-    column_inside: Any,
-    K: Any,  # noqa: N803
-    alpha: Any,
+    left: tl.tensor,  # [R, K]
+    right: tl.tensor,  # [C, K]
+    left_bias: tl.tensor,  # [R], read if HAS_LEFT_BIAS
+    right_bias: tl.tensor,  # [C]
+    rows: tl.tensor,  # int64 [ROWS]
+    columns: tl.tensor,  # int64 [COLUMNS]
+    row_inside: tl.tensor,  # bool [ROWS]: which of them there are; the others are zero
+    column_inside: tl.tensor,
+    K: tl.constexpr,  # noqa: N803
+    alpha: tl.tensor,
     HAS_LEFT_BIAS: tl.constexpr,  # noqa: N803
     HAS_RIGHT_BIAS: tl.constexpr,  # noqa: N803
     ROWS: tl.constexpr,  # noqa: N803
     COLUMNS: tl.constexpr,  # noqa: N803
     INNER: tl.constexpr,  # noqa: N803
     PRECISION: tl.constexpr,  # noqa: N803
-) -> Any:
+) -> tl.tensor:
     """``alpha * left[rows] . right[columns] + left_bias[rows] + right_bias[columns]``, float32 ``[ROWS, COLUMNS]``.
 
     With ``PRECISION="ieee"`` every score is one chain of fused multiply-adds over ``K``, the same wherever it stands

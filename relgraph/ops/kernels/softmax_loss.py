@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton.language as tl
 from torch import Tensor
 
 from relgraph.ops.kernels.jit import kernel
-from relgraph.ops.kernels.score_loss import COLUMNS, INNER, ROWS, STAGES, WARPS, score_loss, shares
-from relgraph.ops.kernels.score_tile import score_tile
+from relgraph.ops.kernels.score_loss import score_loss, shares
+from relgraph.ops.kernels.score_tile import blocks, score_tile
 from relgraph.ops.tiles import Csr, Scores
 
 __all__ = ["softmax_sum"]
@@ -39,29 +37,30 @@ def _log_sum_exp(scores: Scores) -> Tensor:
     (b, k), n = left.shape, len(right)
     if not b or not n:
         return torch.full((b,), -torch.inf, device=left.device)
-    parts, length = shares(b, n, ROWS, COLUMNS, left.device)
+    cut = blocks(left.dtype)
+    parts, length = shares(b, n, cut, left.device)
     level = torch.empty(parts, b, device=left.device)
     biases = (None if x is None else x.contiguous() for x in (scores.query_bias, scores.candidate_bias))
-    precision = "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
-    _levels[-(-b // ROWS), parts](
+    _levels[-(-b // cut.rows), parts](
         left, right, *biases, level, b, n, k, scores.alpha, length,
-        ROWS=ROWS, COLUMNS=COLUMNS, INNER=INNER, PRECISION=precision, num_warps=WARPS, num_stages=STAGES,
+        ROWS=cut.rows, COLUMNS=cut.columns, INNER=cut.inner, PRECISION=cut.precision,
+        num_warps=cut.warps, num_stages=cut.stages,
     )  # fmt: skip
     return level.logsumexp(0)
 
 
 @kernel
 def _levels(
-    left: Any,  # [R, K]
-    right: Any,  # [C, K]
-    left_bias: Any,
-    right_bias: Any,
-    level: Any,  # [parts, R]
-    R: Any,  # noqa: N803
-    C: Any,  # noqa: N803
-    K: Any,  # noqa: N803
-    alpha: Any,
-    LENGTH: Any,  # noqa: N803
+    left: tl.tensor,  # [R, K]
+    right: tl.tensor,  # [C, K]
+    left_bias: tl.tensor,
+    right_bias: tl.tensor,
+    level: tl.tensor,  # [parts, R]
+    R: tl.tensor,  # noqa: N803
+    C: tl.tensor,  # noqa: N803
+    K: tl.constexpr,  # noqa: N803
+    alpha: tl.tensor,
+    LENGTH: tl.tensor,  # noqa: N803
     ROWS: tl.constexpr,  # noqa: N803
     COLUMNS: tl.constexpr,  # noqa: N803
     INNER: tl.constexpr,  # noqa: N803
