@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ProtocolError, ShapeError
+from relgraph.ops.backends import choose
 from relgraph.ops.blocks import TiledScores
 from relgraph.ops.tiles import (
     Csr,
@@ -25,6 +26,7 @@ __all__ = ["RankCounts", "rank", "rank_scores"]
 
 _ROWS = 256
 _COLUMNS = 16_384
+_KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class RankCounts(NamedTuple):
@@ -69,7 +71,8 @@ def rank(
     with :math:`s_{ij} = \alpha\, q_i \cdot k_j + a_i + b_j`. Scores exist in tiles of at most 256 x 16,384. The
     target's own score is read from the tile that holds it, never computed apart, so ties are exact. Queries are
     walked in the order of their targets: where there are several tiles of candidates, few of them are computed
-    twice. Half precision is raised to float32, and float32 products are never shortened to TF32 or bfloat16.
+    twice. Half precision is raised to float32, and float32 products are never shortened to TF32 or bfloat16. On CUDA
+    a Triton kernel takes one pass over the candidates for all queries.
 
     Args:
         query: ``[B, K]``, a floating dtype.
@@ -111,6 +114,7 @@ def rank_scores(
         ShapeError: If shapes do not fit.
         ProtocolError: If a score is NaN, or a target is not in ``candidate_subset``.
     """
+    picked = choose("rank", scores.device, scores.dtype, triton=_KERNEL if isinstance(scores, Scores) else ())
     scores = scores.accurate()
     if target.dtype != torch.int64 or target.shape != (scores.num_queries,):
         raise ShapeError(f"target: expected int64 [{scores.num_queries}], got {target.dtype} {list(target.shape)}")
@@ -121,6 +125,10 @@ def rank_scores(
         scores, place = subset_scores(scores, candidate_subset)
         target = _placed_target(target, place)
         filter = place_filter(filter, place)
+    if picked == "triton" and isinstance(scores, Scores):
+        from relgraph.ops.kernels.rank import rank_counts  # loads Triton
+
+        return RankCounts(*rank_counts(scores, target, filter))
     order = target.argsort(stable=True)
     greater, equal = torch.zeros_like(target), torch.zeros_like(target)
     with full_precision(scores.device):

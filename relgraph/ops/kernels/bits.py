@@ -30,7 +30,7 @@ def bit_rows(csr: Csr, num_columns: int) -> Tensor:
 
 
 @kernel
-def _set_bits(words: tl.tensor, ptr: tl.tensor, index: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr) -> None:  # noqa: N803
+def _set_bits(words: tl.tensor, ptr: tl.tensor, index: tl.tensor, width: tl.tensor, BLOCK: tl.constexpr) -> None:
     row = tl.program_id(0).to(tl.int64)
     last = tl.load(ptr + row + 1)
     for start in range(tl.load(ptr + row), last, BLOCK):

@@ -141,21 +141,21 @@ def _walk_tiles(
     value: tl.tensor,  # [parts, R]
     gradient: tl.tensor,  # [parts, R, K]
     slopes: tl.tensor,  # [parts, R]
-    R: tl.tensor,  # noqa: N803
-    C: tl.tensor,  # noqa: N803
-    K: tl.constexpr,  # noqa: N803
+    R: tl.tensor,
+    C: tl.tensor,
+    K: tl.constexpr,
     alpha: tl.tensor,
     uniform: tl.tensor,
-    WIDTH: tl.tensor,  # noqa: N803
-    LENGTH: tl.tensor,  # noqa: N803
-    KIND: tl.constexpr,  # noqa: N803
-    SWAPPED: tl.constexpr,  # noqa: N803
-    WITH_GRADIENT: tl.constexpr,  # noqa: N803
-    ROWS: tl.constexpr,  # noqa: N803
-    COLUMNS: tl.constexpr,  # noqa: N803
-    INNER: tl.constexpr,  # noqa: N803
-    OUT: tl.constexpr,  # noqa: N803
-    PRECISION: tl.constexpr,  # noqa: N803
+    WIDTH: tl.tensor,
+    LENGTH: tl.tensor,
+    KIND: tl.constexpr,
+    SWAPPED: tl.constexpr,
+    WITH_GRADIENT: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+    OUT: tl.constexpr,
+    PRECISION: tl.constexpr,
 ) -> None:
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     part = tl.program_id(1)

@@ -42,14 +42,14 @@ def score_tile(
     columns: tl.tensor,  # int64 [COLUMNS]
     row_inside: tl.tensor,  # bool [ROWS]: which of them there are; the others are zero
     column_inside: tl.tensor,
-    K: tl.constexpr,  # noqa: N803
+    K: tl.constexpr,
     alpha: tl.tensor,
-    HAS_LEFT_BIAS: tl.constexpr,  # noqa: N803
-    HAS_RIGHT_BIAS: tl.constexpr,  # noqa: N803
-    ROWS: tl.constexpr,  # noqa: N803
-    COLUMNS: tl.constexpr,  # noqa: N803
-    INNER: tl.constexpr,  # noqa: N803
-    PRECISION: tl.constexpr,  # noqa: N803
+    HAS_LEFT_BIAS: tl.constexpr,
+    HAS_RIGHT_BIAS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+    PRECISION: tl.constexpr,
 ) -> tl.tensor:
     """``alpha * left[rows] . right[columns] + left_bias[rows] + right_bias[columns]``, float32 ``[ROWS, COLUMNS]``.
 

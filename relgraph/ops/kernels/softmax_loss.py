@@ -56,15 +56,15 @@ def _levels(
     left_bias: tl.tensor,
     right_bias: tl.tensor,
     level: tl.tensor,  # [parts, R]
-    R: tl.tensor,  # noqa: N803
-    C: tl.tensor,  # noqa: N803
-    K: tl.constexpr,  # noqa: N803
+    R: tl.tensor,
+    C: tl.tensor,
+    K: tl.constexpr,
     alpha: tl.tensor,
-    LENGTH: tl.tensor,  # noqa: N803
-    ROWS: tl.constexpr,  # noqa: N803
-    COLUMNS: tl.constexpr,  # noqa: N803
-    INNER: tl.constexpr,  # noqa: N803
-    PRECISION: tl.constexpr,  # noqa: N803
+    LENGTH: tl.tensor,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    INNER: tl.constexpr,
+    PRECISION: tl.constexpr,
 ) -> None:
     """The online sum: what was added up is rescaled when a higher score comes."""
     rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)

@@ -51,6 +51,16 @@ def test_options(name: str, eps: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["bce", "ce"])
+def test_the_larger_tiles_of_shortened_products(name: str) -> None:
+    factors, labels = problem(70, 130, 40)
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert_exact(loss(name, labels, biased=False, label_smoothing=0.1), factors)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("name", ["bce", "ce"])
 def test_half_precision(name: str) -> None:
     factors, labels = problem(9, 70, 40, torch.float16)
     assert_exact(loss(name, labels, alpha=0.2, label_smoothing=0.1), factors)
