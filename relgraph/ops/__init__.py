@@ -4,6 +4,7 @@ from relgraph.ops.backends import use_backend
 from relgraph.ops.distinct import distinct
 from relgraph.ops.dropout import dropout
 from relgraph.ops.embedding_update import embedding_update
+from relgraph.ops.grouped_matmul import grouped_matmul
 from relgraph.ops.one_to_n_loss import one_to_n_loss
 from relgraph.ops.rank import RankCounts, rank, rank_scores
 from relgraph.ops.sampled_loss import sampled_loss
@@ -15,6 +16,7 @@ __all__ = [
     "distinct",
     "dropout",
     "embedding_update",
+    "grouped_matmul",
     "one_to_n_loss",
     "rank",
     "rank_scores",
