@@ -93,6 +93,17 @@ def ranking(result: Result) -> Row:
     )
 
 
+def experts(result: Result) -> Row:
+    assert result["equal"], "a speed without equal results is none"
+    sizes, faster = result["sizes"], result["times_as_fast"]
+    return (
+        f"{result['benchmark']}: {sizes['tokens']:,} tokens, {sizes['top']} of {sizes['experts']} experts "
+        f"{sizes['dim']} -> {sizes['hidden']} -> {sizes['dim']}",
+        f"**{result['ratio_to_dense']:.2f}** times the time of one dense network of equal FLOPs",
+        f"{faster['loop']:.2f} times as fast as a loop over modules, {faster['padded']:.2f} as padded batches",
+    )
+
+
 def top_statements(result: Result) -> Row:
     return (
         f"the best {result['k']:,} of all {result['statements_one_relation']:,} statements of a relation, "
@@ -206,6 +217,7 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "demo": demo,
     "bench_ranking": ranking,
     "bench_top_statements": top_statements,
+    "bench_experts": experts,
     "bench_build": build,
     "bench_sampling": sampling,
     "soak": soak,

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from relgraph.errors import ShapeError
 from relgraph.ops.backends import choose
+from relgraph.ops.huge_pages import in_huge_pages
 
 __all__ = ["grouped_matmul"]
 
@@ -61,9 +62,9 @@ class _GroupByGroup(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ptr: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.groups, ctx.with_bias = _slices(ptr), bias is not None
+        ctx.groups = _slices(ptr)
         ctx.save_for_backward(x, weight)
-        y = x.new_empty(len(x), weight.shape[2])
+        y = in_huge_pages(x.new_empty(len(x), weight.shape[2]))
         for group, rows in ctx.groups:
             if bias is None:
                 torch.mm(x[rows], weight[group], out=y[rows])
@@ -75,9 +76,9 @@ class _GroupByGroup(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        by_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        by_weight = torch.zeros_like(weight) if ctx.needs_input_grad[2] else None
-        by_bias = weight.new_zeros(len(weight), weight.shape[2]) if ctx.needs_input_grad[3] else None
+        by_x = x.new_empty(x.shape) if ctx.needs_input_grad[0] else None
+        by_weight = in_huge_pages(weight.new_empty(weight.shape)) if ctx.needs_input_grad[2] else None
+        by_bias = weight.new_empty(len(weight), weight.shape[2]) if ctx.needs_input_grad[3] else None
         for group, rows in ctx.groups:
             if by_x is not None:
                 torch.mm(grad[rows], weight[group].T, out=by_x[rows])
@@ -89,8 +90,8 @@ class _GroupByGroup(torch.autograd.Function):
 
 
 def _slices(ptr: Tensor) -> list[tuple[int, slice]]:
-    """The groups that have rows, and their rows."""
-    return [(group, slice(first, last)) for group, (first, last) in enumerate(pairwise(ptr.tolist())) if last > first]
+    """The groups and their rows."""
+    return [(group, slice(first, last)) for group, (first, last) in enumerate(pairwise(ptr.tolist()))]
 
 
 def _check(x: Tensor, ptr: Tensor, weight: Tensor, bias: Tensor | None) -> None:
