@@ -104,6 +104,19 @@ def experts(result: Result) -> Row:
     )
 
 
+def embedding_updates(result: Result) -> Row:
+    assert result["equal"], "a speed without equal results is none"
+    sizes = result["sizes"]
+    return (
+        f"{result['benchmark']}, {sizes['batch']:,} gradients into {sizes['rows']:,} rows of {sizes['dim']}, on the CPU",
+        "<br>".join(
+            f"{row['rule']}: {row['median_ms']['numba']:.1f} ms, **{row['ratio']:.1f}** times as fast"
+            for row in result["rows"]
+        ),
+        f"PyTorch {result['versions']['torch']} operations",
+    )
+
+
 def top_statements(result: Result) -> Row:
     return (
         f"the best {result['k']:,} of all {result['statements_one_relation']:,} statements of a relation, "
@@ -218,6 +231,7 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "bench_ranking": ranking,
     "bench_top_statements": top_statements,
     "bench_experts": experts,
+    "bench_embedding_update": embedding_updates,
     "bench_build": build,
     "bench_sampling": sampling,
     "soak": soak,
