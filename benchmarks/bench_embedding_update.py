@@ -2,8 +2,9 @@
 
     python benchmarks/bench_embedding_update.py
 
-A batch touches some rows of a table, a share of them several times. Tables and states after a step are asserted equal before anything is timed; the sides then take turns.
-The bytes are those that must move: each touched row of table and states read and written, each gradient read.
+A batch touches some rows of a table, a share of them several times. Tables and states after a step are asserted equal
+before anything is timed; the sides then take turns. The bytes are those that must move: each touched row of table and
+states read and written, each gradient read.
 """
 
 from __future__ import annotations

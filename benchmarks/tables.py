@@ -108,7 +108,7 @@ def embedding_updates(result: Result) -> Row:
     assert result["equal"], "a speed without equal results is none"
     sizes = result["sizes"]
     return (
-        f"{result['benchmark']}, {sizes['batch']:,} gradients into {sizes['rows']:,} rows of {sizes['dim']}, on the CPU",
+        f"{result['benchmark']}, {sizes['batch']:,} gradients into {sizes['rows']:,} rows of {sizes['dim']} (CPU)",
         "<br>".join(
             f"{row['rule']}: {row['median_ms']['numba']:.1f} ms, **{row['ratio']:.1f}** times as fast"
             for row in result["rows"]

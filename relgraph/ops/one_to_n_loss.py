@@ -74,7 +74,6 @@ def one_to_n_loss(
         raise ShapeError(f"reduction: expected 'mean' or 'batchmean', got {reduction!r}")
     scores = Scores(query, candidates, query_bias, candidate_bias, alpha)
     check_csr("positives", positives, scores.num_queries, scores.num_candidates)
-    positives = distinct_csr(positives, scores.num_candidates)
     certain = 1 - label_smoothing
     share = 0.0 if label_smoothing == 0 else 1.0 if smoothing == "1/N" else label_smoothing
     uniform = share / max(scores.num_candidates, 1)
@@ -84,6 +83,7 @@ def one_to_n_loss(
         from relgraph.ops.kernels.one_to_n_loss import one_to_n_sum  # loads Triton
 
         return loss_of_scores(scores, partial(one_to_n_sum, positives, certain, uniform), scale)
+    positives = distinct_csr(positives, scores.num_candidates)
 
     def tiles(scores: Scores, with_gradient: bool) -> Iterator[Tile]:
         for block in blocks(scores, positives):

@@ -54,21 +54,25 @@ def score_loss(
         not wanted).
     """
     b, n, k = scores.num_queries, scores.num_candidates, scores.query.shape[1]
-    wanted = (b, n) if with_gradient else (0, 0)
-    total = torch.zeros((), dtype=torch.float64, device=scores.device)
-    gradients = [torch.zeros(s, device=scores.device) for s in ((wanted[0], k), (wanted[1], k), *wanted)]
-    for rows in spans(b if n else 0, max(32 * k, 64)):
+    if not b or not n:
+        wanted = (b, n) if with_gradient else (0, 0)
+        none = [torch.zeros(s, device=scores.device) for s in ((wanted[0], k), (wanted[1], k), *wanted)]
+        return torch.zeros((), dtype=torch.float64, device=scores.device), none
+    totals, by_query, by_candidate = [], [], []
+    for rows in spans(b, max(32 * k, 64)):
         part = scores.select(rows, slice(None))
         bits = bit_rows((positives[0][rows.start : rows.stop + 1], positives[1]), n)
-        labels = (bits, certain[rows].contiguous(), None if level is None else level[rows].contiguous(), uniform)
-        value, by_query, by_query_bias = _walk(kind, part, labels, False, with_gradient)
-        total += value
+        labels = (bits, certain[rows], None if level is None else level[rows], uniform)
+        value, *gradients = _walk(kind, part, labels, False, with_gradient)
+        totals.append(value)
+        by_query.append(gradients)
         if with_gradient:
-            gradients[0][rows], gradients[2][rows] = by_query, by_query_bias
-            _, by_candidate, by_candidate_bias = _walk(kind, part, labels, True, True)
-            gradients[1] = gradients[1].add_(by_candidate) if rows.start else by_candidate
-            gradients[3] = gradients[3].add_(by_candidate_bias) if rows.start else by_candidate_bias
-    return total, gradients
+            by_candidate.append(_walk(kind, part, labels, True, True)[1:])
+    if not with_gradient:
+        return sum(totals[1:], totals[0]), [certain[:0]] * 4
+    queries = [torch.cat(x) if len(x) > 1 else x[0] for x in zip(*by_query, strict=True)]
+    candidates = [sum(x[1:], x[0]) for x in zip(*by_candidate, strict=True)]
+    return sum(totals[1:], totals[0]), [queries[0], candidates[0], queries[1], candidates[1]]
 
 
 def shares(num_rows: int, num_columns: int, cut: Blocks, device: torch.device) -> tuple[int, int]:
