@@ -125,20 +125,6 @@ def messages(result: Result) -> Row:
     )
 
 
-def updates(result: Result) -> Row:
-    found = result["sections"]["cpu"]
-    assert all(run["equal"] for run in found["runs"].values())
-    named = {"torch": "PyTorch's indexing", "sparse": "SparseAdam"}
-    return (
-        f"{result['benchmark']}, {found['touched']:,} of {found['rows']:,} rows, d {found['dim']}: times as fast as",
-        "<br>".join(
-            f"{rule}: " + ", ".join(f"**{run['ratio'][peer]:.1f}** {named[peer]}" for peer in run["ratio"])
-            for rule, run in found["runs"].items()
-        ),
-        "",
-    )
-
-
 def hyper(result: Result) -> Row:
     test, training = result["test"], result["training"]
     published = ", ".join(f"{name} {value}" for name, value in result["published"].items())
@@ -147,6 +133,30 @@ def hyper(result: Result) -> Row:
         f"{result['benchmark'].split(',')[0]}, test MRR among all entities",
         f"{found} after {training['best_epoch']} epochs",
         published,
+    )
+
+
+def experts(result: Result) -> Row:
+    assert result["equal"], "a speed without equal results is none"
+    sizes, faster = result["sizes"], result["times_as_fast"]
+    return (
+        f"{result['benchmark']}: {sizes['tokens']:,} tokens, {sizes['top']} of {sizes['experts']} experts "
+        f"{sizes['dim']} -> {sizes['hidden']} -> {sizes['dim']}",
+        f"**{result['ratio_to_dense']:.2f}** times the time of one dense network of equal FLOPs",
+        f"{faster['loop']:.2f} times as fast as a loop over modules, {faster['padded']:.2f} as padded batches",
+    )
+
+
+def embedding_updates(result: Result) -> Row:
+    assert result["equal"], "a speed without equal results is none"
+    sizes = result["sizes"]
+    return (
+        f"{result['benchmark']}, {sizes['batch']:,} gradients into {sizes['rows']:,} rows of {sizes['dim']} (CPU)",
+        "<br>".join(
+            f"{row['rule']}: {row['median_ms']['numba']:.1f} ms, **{row['ratio']:.1f}** times as fast"
+            for row in result["rows"]
+        ),
+        f"PyTorch {result['versions']['torch']} operations",
     )
 
 
@@ -264,8 +274,9 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "wd50k_100_hyperformer": hyper,
     "bench_kge": kge,
     "bench_messages": messages,
-    "bench_embedding_update": updates,
     "bench_top_statements": top_statements,
+    "bench_experts": experts,
+    "bench_embedding_update": embedding_updates,
     "bench_build": build,
     "bench_sampling": sampling,
     "soak": soak,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relgraph.data.statements import csr_ptr
 from relgraph.errors import ShapeError
+from relgraph.ops.grouped_matmul import grouped_matmul
 
 __all__ = ["Experts", "feed_forward"]
 
@@ -21,9 +22,8 @@ class Experts(nn.Module):
     .. math:: y = \sum_{e \in T} \mathrm{softmax}(g_T)_e \;
               \big(\mathrm{dropout}(\mathrm{ReLU}(x A_e + a_e)) B_e + b_e\big)
 
-    Tokens are ordered by expert and the experts' products are two batched ones over groups of equal size, padded with
-    zeros. There is no term that balances the load, as in HyperFormer; the padding, and with it time and memory, grows
-    with the largest group.
+    Tokens are ordered by expert, and each expert's products take its own tokens (:func:`relgraph.ops.grouped_matmul`).
+    There is no term that balances the load, as in HyperFormer; nothing is padded, however uneven it is.
 
     Args:
         dim: Length of the tokens.
@@ -55,11 +55,9 @@ class Experts(nn.Module):
         score, expert = self.gate(x).topk(self.top, dim=1)  # [T, top]
         order = expert.flatten().argsort(stable=True)
         expert, token = expert.flatten()[order], order // self.top
-        counts = torch.bincount(expert, minlength=len(self.up))
-        place = torch.arange(len(order), device=x.device) - csr_ptr(counts)[expert]
-        group = x.new_zeros(len(self.up), int(counts.max()), x.shape[1]).index_put((expert, place), x[token])
-        hidden = self.dropout(torch.baddbmm(self.up_bias, group, self.up).relu())  # [E, size, hidden]
-        answer = torch.baddbmm(self.down_bias, hidden, self.down)[expert, place]  # [T * top, dim]
+        ptr = csr_ptr(torch.bincount(expert, minlength=len(self.up)))
+        hidden = grouped_matmul(x.index_select(0, token), ptr, self.up, self.up_bias[:, 0])  # [T * top, hidden]
+        answer = grouped_matmul(self.dropout(hidden.relu_()), ptr, self.down, self.down_bias[:, 0])  # [T * top, dim]
         share = score.softmax(1).flatten()[order, None]
         return torch.zeros_like(x).index_add(0, token, (answer * share).to(x.dtype))
 

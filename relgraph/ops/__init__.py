@@ -5,6 +5,7 @@ from relgraph.ops.distinct import distinct
 from relgraph.ops.dropout import dropout
 from relgraph.ops.embedding_update import embedding_update
 from relgraph.ops.gather_scale_scatter import gather_scale_scatter
+from relgraph.ops.grouped_matmul import grouped_matmul
 from relgraph.ops.one_to_n_loss import one_to_n_loss
 from relgraph.ops.pooled_product import pooled_product
 from relgraph.ops.rank import RankCounts, rank, rank_scores
@@ -18,6 +19,7 @@ __all__ = [
     "dropout",
     "embedding_update",
     "gather_scale_scatter",
+    "grouped_matmul",
     "one_to_n_loss",
     "pooled_product",
     "rank",

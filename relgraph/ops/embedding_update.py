@@ -15,6 +15,8 @@ __all__ = ["RowRule", "embedding_update"]
 
 RowRule = Literal["sgd", "adagrad", "adam"]
 
+_COMPILED = (torch.float32, torch.float64)
+_KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 _NUM_STATES = {"sgd": 0, "adagrad": 1, "adam": 2}
 
 
@@ -33,7 +35,8 @@ def embedding_update(
 ) -> None:
     r"""Update the rows ``index`` of a table in place; all other rows, and their state, are neither read nor written.
 
-    Gradients of a row that stands several times are added up first. With :math:`g` the sum,
+    Gradients of a row that stands several times are added up first. A compiled loop on the CPU and a Triton kernel on
+    CUDA take one pass over the touched rows. With :math:`g` the sum,
 
     - ``"sgd"``: :math:`w \leftarrow w - \eta g`;
     - ``"adagrad"`` (Duchi et al. 2011): :math:`G \leftarrow G + g^2`,
@@ -59,11 +62,16 @@ def embedding_update(
         ShapeError: If the shapes above do not hold, or there is no such rule.
     """
     _check(weight, index, gradient, rule, state)
-    floats = (torch.float32, torch.float64) if all(x.is_contiguous() for x in (weight, *state)) else ()
-    if choose("embedding_update", weight.device, weight.dtype, numba=floats) == "numba":
-        from relgraph.ops.embedding_update_numba import update  # loads Numba
+    picked = choose("embedding_update", weight.device, weight.dtype, numba=_COMPILED, triton=_KERNEL)
+    if picked == "numba":
+        from relgraph.ops import embedding_update_numba  # loads Numba
 
-        update(weight, index, gradient, rule, lr, state, eps, betas, step)
+        embedding_update_numba.update_rows(weight, index, gradient, rule, state, lr, eps, betas, step)
+        return
+    if picked == "triton":
+        from relgraph.ops.kernels import embedding_update as kernels  # loads Triton
+
+        kernels.update_rows(weight, index, gradient, rule, state, lr, eps, betas, step)
         return
     rows, place = torch.unique(index, return_inverse=True)
     total = gradient if len(rows) == len(index) and bool((rows == index).all()) else None

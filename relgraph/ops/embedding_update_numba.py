@@ -1,4 +1,4 @@
-"""The compiled part of :mod:`relgraph.ops.embedding_update`: every touched row is read and written once."""
+"""The compiled part of :mod:`relgraph.ops.embedding_update`: one pass over the touched rows."""
 
 from __future__ import annotations
 
@@ -6,94 +6,68 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from relgraph.ops.compiled import compiled, over_rows
+from relgraph.ops.compiled import compiled
+from relgraph.ops.distinct import distinct
 
-__all__ = ["update"]
+__all__ = ["update_rows"]
 
-_FEWEST_ROWS = 64  # worth a thread
+_RULES = {"sgd": 0, "adagrad": 1, "adam": 2}
 
 
-def update(
+def update_rows(
     weight: Tensor,
     index: Tensor,
     gradient: Tensor,
     rule: str,
-    lr: float,
     state: Sequence[Tensor],
+    lr: float,
     eps: float,
     betas: tuple[float, float],
     step: int,
 ) -> None:
-    """See :func:`relgraph.ops.embedding_update`; tables are contiguous."""
-    order = index.argsort(stable=True)
-    rows, counts = torch.unique_consecutive(index[order], return_counts=True)
-    ends = counts.cumsum(0)
-    none = weight.new_empty(0, 0)
-    first, second = (*state, none, none)[:2]
-    tables = [x.numpy() for x in (weight, first, second, gradient.contiguous(), order, rows, ends)]
-    number = weight.numpy().dtype.type
-    decay, square_decay = betas
-    left = [1 - decay**step, 1 - square_decay**step]  # what bias correction divides by
-    numbers = [number(x) for x in (lr, eps, 1 - decay, square_decay, 1 - square_decay, *left)]
-    work = {"sgd": _sgd, "adagrad": _adagrad, "adam": _adam}[rule]
-    over_rows(lambda a, b: work(*tables, *numbers, a, b), len(rows), _FEWEST_ROWS)
+    """See :func:`relgraph.ops.embedding_update`; float32 or float64."""
+    rows, place = distinct(index, len(weight))
+    if len(rows) == len(index):
+        rows, total = index, gradient.detach()  # each row once: its gradient is the sum, in any order
+    else:
+        total = gradient.new_zeros(len(rows), gradient.shape[1])
+        _add_up(gradient.detach().numpy(), place.numpy(), total.numpy())
+    table = weight.detach().numpy()
+    first, second = ([x.detach().numpy() for x in state] + [table, table])[:2]
+    corrected = lr / (1 - betas[0] ** step), 1 / (1 - betas[1] ** step)
+    # 1 - 0.999 is taken in float64: in float32 it would be off by 1e-5
+    numbers = np.array((lr, eps, 1 - betas[0], betas[1], 1 - betas[1], *corrected), table.dtype)
+    _update(_RULES[rule], table, first, second, rows.contiguous().numpy(), total.numpy(), numbers)
 
 
-@compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _sum(gradient: Any, order: Any, start: int, end: int, total: Any) -> None:
-    """The sum of the gradients of one row."""
-    total[:] = gradient[order[start]]
-    for place in range(start + 1, end):
-        part = gradient[order[place]]
-        for i in range(total.size):
-            total[i] += part[i]
+@compiled
+def _add_up(gradient: Any, place: Any, total: Any) -> None:
+    for i in range(place.size):
+        row = place[i]
+        for c in range(gradient.shape[1]):
+            total[row, c] += gradient[i, c]
 
 
-@compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _sgd(
-    weight: Any, first: Any, second: Any, gradient: Any, order: Any, rows: Any, ends: Any, lr: Any, eps: Any,
-    new: Any, kept_square: Any, new_square: Any, left: Any, left_square: Any, begin: int, stop: int,
-) -> None:  # fmt: skip
-    total = np.empty(weight.shape[1], weight.dtype)
-    for n in range(begin, stop):
-        _sum(gradient, order, ends[n - 1] if n else 0, ends[n], total)
-        w = weight[rows[n]]
-        for i in range(total.size):
-            w[i] -= lr * total[i]
-
-
-@compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _adagrad(
-    weight: Any, first: Any, second: Any, gradient: Any, order: Any, rows: Any, ends: Any, lr: Any, eps: Any,
-    new: Any, kept_square: Any, new_square: Any, left: Any, left_square: Any, begin: int, stop: int,
-) -> None:  # fmt: skip
-    total = np.empty(weight.shape[1], weight.dtype)
-    for n in range(begin, stop):
-        _sum(gradient, order, ends[n - 1] if n else 0, ends[n], total)
-        w, squares = weight[rows[n]], first[rows[n]]
-        for i in range(total.size):
-            g = total[i]
-            s = squares[i] + g * g
-            squares[i] = s
-            w[i] -= lr * g / (np.sqrt(s) + eps)
-
-
-@compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _adam(
-    weight: Any, first: Any, second: Any, gradient: Any, order: Any, rows: Any, ends: Any, lr: Any, eps: Any,
-    new: Any, kept_square: Any, new_square: Any, left: Any, left_square: Any, begin: int, stop: int,
-) -> None:  # fmt: skip
-    total = np.empty(weight.shape[1], weight.dtype)
-    rate = lr / left
-    for n in range(begin, stop):
-        _sum(gradient, order, ends[n - 1] if n else 0, ends[n], total)
-        w, mean, squares = weight[rows[n]], first[rows[n]], second[rows[n]]
-        for i in range(total.size):
-            g = total[i]
-            m = mean[i] + new * (g - mean[i])
-            s = kept_square * squares[i] + new_square * g * g
-            mean[i], squares[i] = m, s
-            w[i] -= rate * m / (np.sqrt(s / left_square) + eps)
+@compiled
+def _update(rule: int, table: Any, first: Any, second: Any, rows: Any, total: Any, numbers: Any) -> None:
+    lr, eps, new_mean, old_squares, new_squares, rate, correction = numbers
+    for i in range(rows.size):
+        row = rows[i]
+        if rule == 0:
+            for c in range(total.shape[1]):
+                table[row, c] -= lr * total[i, c]
+        elif rule == 1:
+            for c in range(total.shape[1]):
+                squares = first[row, c] + total[i, c] * total[i, c]
+                first[row, c] = squares
+                # not "/", whose test for zero would keep the loop scalar
+                table[row, c] -= np.divide(lr * total[i, c], np.sqrt(squares) + eps)
+        else:
+            for c in range(total.shape[1]):
+                mean = first[row, c] + new_mean * (total[i, c] - first[row, c])
+                squares = old_squares * second[row, c] + new_squares * total[i, c] * total[i, c]
+                first[row, c] = mean
+                second[row, c] = squares
+                table[row, c] -= np.divide(rate * mean, np.sqrt(squares * correction) + eps)

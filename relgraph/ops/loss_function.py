@@ -15,7 +15,7 @@ __all__ = ["SumAndGradients", "loss_of_scores"]
 
 SumAndGradients = Callable[[Scores, bool], tuple[Tensor, list[Tensor]]]
 """Given the factors and whether gradients are wanted: a sum in float64 and its gradients by query, candidates and the
-two biases (empty ones if they are not wanted)."""
+two biases, in their dtype or float32 (empty ones if they are not wanted)."""
 
 
 def loss_of_scores(scores: Scores, take: SumAndGradients, scale: float) -> Tensor:
@@ -65,7 +65,7 @@ class _LossOfScores(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        factor = grad * ctx.scale
+        factor = grad.double() * ctx.scale  # 1 / (B N) is nearly nothing in half precision
         needed = ctx.needs_input_grad[:4]
         gradients = [g * factor if need else None for g, need in zip(ctx.saved_tensors, needed, strict=True)]
         return (*gradients, None, None, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,7 +18,7 @@ from relgraph.ops.tiles import Csr, Scores, check_csr, distinct_csr
 
 __all__ = ["one_to_n_loss"]
 
-_LONGEST_ROW = 512  # of the kernels: LONGEST_ROW there
+_KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def one_to_n_loss(
@@ -46,7 +47,8 @@ def one_to_n_loss(
     :math:`\frac{1}{B} \sum_{ij} \mathrm{softplus}((1 - 2 y_{ij}) s_{ij})`.
 
     The gradients are taken in the same pass, so a training step costs three matrix products and neither the
-    ``[B, N]`` scores nor a label matrix ever exist. Differentiable once.
+    ``[B, N]`` scores nor a label matrix ever exist. Differentiable once. On CUDA a Triton kernel computes each tile
+    anew for each gradient, four products, and keeps the labels as bits beside it.
 
     Args:
         query: ``[B, K]``, a floating dtype.
@@ -72,21 +74,17 @@ def one_to_n_loss(
         raise ShapeError(f"reduction: expected 'mean' or 'batchmean', got {reduction!r}")
     scores = Scores(query, candidates, query_bias, candidate_bias, alpha)
     check_csr("positives", positives, scores.num_queries, scores.num_candidates)
-    positives = distinct_csr(positives, scores.num_candidates)
     certain = 1 - label_smoothing
     share = 0.0 if label_smoothing == 0 else 1.0 if smoothing == "1/N" else label_smoothing
     uniform = share / max(scores.num_candidates, 1)
-
-    triton = (torch.float32, torch.float16, torch.bfloat16) if query.shape[1] <= _LONGEST_ROW else ()
-    backend = choose("one_to_n_loss", query.device, query.dtype, numba=(torch.float32,), triton=triton)
     each = scores.num_queries * (scores.num_candidates if reduction == "mean" else 1)
+    scale = 1.0 / max(each, 1)
+    backend = choose("one_to_n_loss", scores.device, scores.dtype, numba=(torch.float32,), triton=_KERNEL)
     if backend == "triton":
-        from relgraph.ops.kernels.one_to_n_loss import sum_and_gradients  # loads Triton
+        from relgraph.ops.kernels.one_to_n_loss import one_to_n_sum  # loads Triton
 
-        def take(scores: Scores, with_gradient: bool) -> tuple[Tensor, list[Tensor]]:
-            return sum_and_gradients(scores, positives, certain, uniform, with_gradient)
-
-        return loss_of_scores(scores, take, 1.0 / max(each, 1))
+        return loss_of_scores(scores, partial(one_to_n_sum, positives, certain, uniform), scale)
+    positives = distinct_csr(positives, scores.num_candidates)
 
     def tiles(scores: Scores, with_gradient: bool) -> Iterator[Tile]:
         for block in blocks(scores, positives):
@@ -97,7 +95,7 @@ def one_to_n_loss(
                     slope[at] -= certain
                 yield Tile(block.rows, columns, value - found, slope)
 
-    return tiled_loss(scores, tiles, 1.0 / max(each, 1))
+    return tiled_loss(scores, tiles, scale)
 
 
 def _softplus_and_slope(

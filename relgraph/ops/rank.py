@@ -26,6 +26,7 @@ __all__ = ["RankCounts", "rank", "rank_scores"]
 
 _ROWS = 256
 _COLUMNS = 16_384
+_KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class RankCounts(NamedTuple):
@@ -70,7 +71,8 @@ def rank(
     with :math:`s_{ij} = \alpha\, q_i \cdot k_j + a_i + b_j`. Scores exist in tiles of at most 256 x 16,384. The
     target's own score is read from the tile that holds it, never computed apart, so ties are exact. Queries are
     walked in the order of their targets: where there are several tiles of candidates, few of them are computed
-    twice. Half precision is raised to float32, and float32 products are never shortened to TF32 or bfloat16.
+    twice. Half precision is raised to float32, and float32 products are never shortened to TF32 or bfloat16. On CUDA
+    a Triton kernel takes one pass over the candidates for all queries.
 
     Args:
         query: ``[B, K]``, a floating dtype.
@@ -112,6 +114,8 @@ def rank_scores(
         ShapeError: If shapes do not fit.
         ProtocolError: If a score is NaN, or a target is not in ``candidate_subset``.
     """
+    kernel = _KERNEL if isinstance(scores, Scores) else ()
+    picked = choose("rank", scores.device, scores.dtype, numba=(*_KERNEL, torch.float64), triton=kernel)
     scores = scores.accurate()
     if target.dtype != torch.int64 or target.shape != (scores.num_queries,):
         raise ShapeError(f"target: expected int64 [{scores.num_queries}], got {target.dtype} {list(target.shape)}")
@@ -122,17 +126,21 @@ def rank_scores(
         scores, place = subset_scores(scores, candidate_subset)
         target = _placed_target(target, place)
         filter = place_filter(filter, place)
+    if picked == "triton" and isinstance(scores, Scores):
+        from relgraph.ops.kernels.rank import rank_counts  # loads Triton
+
+        return RankCounts(*rank_counts(scores, target, filter))
     order = target.argsort(stable=True)
     greater, equal = torch.zeros_like(target), torch.zeros_like(target)
     with full_precision(scores.device):
         for span in spans(len(target), _ROWS):
             rows = order[span]
-            counts = _count(scores.select(rows, slice(None)), target[rows], csr_select(filter, rows))
+            counts = _count(scores.select(rows, slice(None)), target[rows], csr_select(filter, rows), picked == "numba")
             greater[rows], equal[rows] = counts
     return RankCounts(greater, equal)
 
 
-def _count(scores: TiledScores, target: Tensor, filter: Csr) -> RankCounts:
+def _count(scores: TiledScores, target: Tensor, filter: Csr, compiled: bool) -> RankCounts:
     """The counters of one block of queries."""
     rows = slice(0, scores.num_queries)
     row = torch.arange(scores.num_queries, device=target.device)
@@ -148,7 +156,7 @@ def _count(scores: TiledScores, target: Tensor, filter: Csr) -> RankCounts:
         kept = {number: score}
     refuse_nan(own)
     count = _count_tile
-    if choose("rank", scores.device, scores.dtype, numba=(torch.float32, torch.float64)) == "numba":
+    if compiled:
         from relgraph.ops.rank_numba import count_tile  # loads Numba
 
         count = count_tile

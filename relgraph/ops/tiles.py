@@ -137,12 +137,13 @@ def check_csr(name: str, csr: Csr, num_rows: int, num_columns: int) -> None:
         raise ShapeError(f"{name}: expected ptr and index as int64 vectors, got {ptr.dtype} and {index.dtype}")
     if ptr.numel() != num_rows + 1:
         raise ShapeError(f"{name}.ptr: expected {num_rows + 1} values for {num_rows} rows, got {ptr.numel()}")
-    if int(ptr[0]) != 0 or int(ptr[-1]) != index.numel() or bool((ptr.diff() < 0).any()):
-        raise ShapeError(f"{name}.ptr: expected 0 .. {index.numel()} without a decrease, got {_ends(ptr)}")
-    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= num_columns):
-        raise ShapeError(
-            f"{name}.index: expected numbers in 0..{num_columns - 1}, got {int(index.min())}..{int(index.max())}"
-        )
+    # one question to the device, not one per value
+    ends = [ptr[0], ptr[-1], ptr.diff().amin() if num_rows else ptr[0], *(index.aminmax() if index.numel() else ())]
+    first, last, least_step, *limits = torch.stack(ends).tolist()
+    if first != 0 or last != index.numel() or least_step < 0:
+        raise ShapeError(f"{name}.ptr: expected 0 .. {index.numel()} without a decrease, got {first} .. {last}")
+    if limits and (limits[0] < 0 or limits[1] >= num_columns):
+        raise ShapeError(f"{name}.index: expected numbers in 0..{num_columns - 1}, got {limits[0]}..{limits[1]}")
 
 
 def csr_rows(ptr: Tensor) -> Tensor:
@@ -224,7 +225,3 @@ def refuse_nan(score: Tensor) -> None:
 def _check_bias(name: str, bias: Tensor | None, factor: Tensor) -> None:
     if bias is not None and (bias.shape != factor.shape[:1] or bias.dtype != factor.dtype):
         raise ShapeError(f"{name}: expected {factor.dtype} [{factor.shape[0]}], got {bias.dtype} {list(bias.shape)}")
-
-
-def _ends(ptr: Tensor) -> str:
-    return f"{int(ptr[0])} .. {int(ptr[-1])}"
