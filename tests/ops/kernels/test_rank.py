@@ -111,3 +111,14 @@ def test_nan_has_no_rank_and_infinity_has(bad: int) -> None:
 def test_blocks_of_scores_have_no_kernel() -> None:
     with use_backend("triton"), pytest.raises(BackendError, match="rank has no implementation by triton"):
         rank_scores(ScoreMatrix(torch.zeros(2, 3)), torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_nan_of_a_filtered_candidate_is_refused_too() -> None:
+    candidates = torch.ones(70, 3)
+    candidates[9, 0] = torch.nan
+    known = torch.zeros(2, 70, dtype=torch.bool)
+    known[:, 9] = True
+    for run in (rank, by_kernel):
+        with pytest.raises(ProtocolError, match="got NaN"):
+            run(torch.ones(2, 3), candidates, torch.tensor([0, 5]), csr(known))
