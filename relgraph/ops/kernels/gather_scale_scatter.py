@@ -10,7 +10,6 @@ few rows get many edges; the whole run, stored once, where the result must not d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import triton
@@ -128,10 +127,10 @@ def _block(columns: int) -> int:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _scattered(
-    a: Any, at_a: Any, b: Any, at_b: Any, weight: Any, group: Any, out: Any, num_edges: Any, columns: Any, heads: Any,
-    width: Any, HAS_SCALE: tl.constexpr, HAS_WEIGHT: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
-) -> None:  # fmt: skip
+def _scattered(  # type: ignore[no-untyped-def]
+    a, at_a, b, at_b, weight, group, out, num_edges, columns, heads,
+    width, HAS_SCALE: tl.constexpr, HAS_WEIGHT: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
     edge = tl.program_id(0).to(tl.int64) * EDGES + tl.arange(0, EDGES)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     there = edge < num_edges
@@ -148,11 +147,11 @@ def _scattered(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _grouped(
-    a: Any, at_a: Any, b: Any, at_b: Any, weight: Any, order: Any, rows: Any, starts: Any, ends: Any, out: Any,
-    columns: Any, heads: Any, width: Any, HAS_SCALE: tl.constexpr, HAS_WEIGHT: tl.constexpr, STORED: tl.constexpr,
+def _grouped(  # type: ignore[no-untyped-def]
+    a, at_a, b, at_b, weight, order, rows, starts, ends, out,
+    columns, heads, width, HAS_SCALE: tl.constexpr, HAS_WEIGHT: tl.constexpr, STORED: tl.constexpr,
     COLUMNS: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     number = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < columns
@@ -173,10 +172,10 @@ def _grouped(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _dots(
-    x: Any, source: Any, grad: Any, target: Any, relation: Any, kind: Any, out: Any, num_edges: Any, width: Any,
-    heads: Any, HAS_SCALE: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
-) -> None:  # fmt: skip
+def _dots(  # type: ignore[no-untyped-def]
+    x, source, grad, target, relation, kind, out, num_edges, width,
+    heads, HAS_SCALE: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
     edge = tl.program_id(0).to(tl.int64) * EDGES + tl.arange(0, EDGES)
     there = edge < num_edges
     columns = width * heads

@@ -14,7 +14,15 @@ from triton import compile as compile_kernel
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from relgraph.ops.kernels import bits, embedding_update, grouped_matmul, rank, score_loss, softmax_loss
+from relgraph.ops.kernels import (
+    bits,
+    embedding_update,
+    gather_scale_scatter,
+    grouped_matmul,
+    rank,
+    score_loss,
+    softmax_loss,
+)
 from relgraph.ops.kernels.score_tile import blocks
 
 FLOATS = {"left", "right", "left_bias", "right_bias", "query", "candidates", "query_bias", "candidate_bias"}
@@ -32,9 +40,15 @@ def signature(kernel: Any, dtype: str, known: dict[str, Any], longs: set[str]) -
 
 
 def build(
-    kernel: Any, dtype: str, known: dict[str, Any], warps: int, stages: int, longs: set[str] | None = None
+    kernel: Any,
+    dtype: str,
+    known: dict[str, Any],
+    warps: int,
+    stages: int,
+    longs: set[str] | None = None,
+    others: dict[str, str] | None = None,
 ) -> None:
-    given = signature(kernel, dtype, known, longs or set())
+    given = signature(kernel, dtype, known, longs or set()) | (others or {})
     aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(given.values()) if kind.startswith("*")}
     source = ASTSource(fn=kernel, signature=given, constexprs=known, attrs=aligned)
     made = compile_kernel(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, "num_stages": stages})
@@ -65,6 +79,18 @@ def main() -> None:
     for rule, missing in (("sgd", ("first", "second")), ("adagrad", ("second",)), ("adam", ())):
         known = {"D": 200, "RULE": rule, "ENTRIES": 8, "COLUMNS": 256} | dict.fromkeys(missing)
         build(embedding_update._update, "bf16" if rule == "sgd" else "fp32", known, 2, 3)
+    edges = {"at_a", "at_b", "group", "order", "rows", "starts", "ends", "source", "target", "kind"}
+    for dtype in ("fp32", "bf16"):
+        shared = {"HAS_SCALE": True, "COLUMNS": 128}
+        for kernel, known in (
+            (gather_scale_scatter._scattered, {"HAS_WEIGHT": True, "EDGES": 32}),
+            (gather_scale_scatter._grouped, {"HAS_WEIGHT": True, "STORED": False}),
+            (gather_scale_scatter._dots, {"EDGES": 32}),
+        ):
+            out = f"*{dtype}" if kernel is gather_scale_scatter._dots else "*fp32"
+            pointers = dict.fromkeys(("a", "b", "weight", "x", "grad", "relation"), f"*{dtype}")
+            named = {name: kind for name, kind in (pointers | {"out": out}).items() if name in kernel.arg_names}
+            build(kernel, dtype, known | shared, 4, 3, edges, named)
 
 
 if __name__ == "__main__":
