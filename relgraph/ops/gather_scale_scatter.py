@@ -72,20 +72,22 @@ def gather_scale_scatter(
         if backend == "torch_scatter":
             return _by_torch_scatter(message, edge_index[1], num_targets, reduce)
         return _reduced(message, edge_index[1], num_targets, reduce)
-    if reduce == "mean":
-        count = torch.bincount(edge_index[1], minlength=num_targets).clamp_(min=1)
-        total = gather_scale_scatter(
-            x, edge_index, num_targets, relation=relation, edge_type=edge_type, edge_weight=edge_weight
-        )
-        return total / count[:, None].to(x.dtype)
     out: Tensor = _Fused.apply(  # type: ignore[no-untyped-call]
         x, relation, edge_weight, edge_index, edge_type, num_targets, reduce == "max", backend
     )
+    if reduce == "mean":
+        count = torch.bincount(edge_index[1], minlength=num_targets).clamp_(min=1)
+        return out / count[:, None].to(x.dtype)
     return out
 
 
 class _Fused(torch.autograd.Function):
-    """The sum or the maximum, by compiled loops or kernels."""
+    """The sum or the maximum, by compiled loops or kernels.
+
+    A sum and two of its gradients are one operation of the backends, ``sums``: rows of two tables, gathered per edge
+    and multiplied, are added up by group. Messages by target are a sum of ``x`` times ``relation``; the gradient by
+    ``x`` is that of the slopes along the edges turned round; by ``relation``, one of ``x`` times slopes by relation.
+    """
 
     @staticmethod
     def forward(
@@ -99,11 +101,12 @@ class _Fused(torch.autograd.Function):
         largest: bool,
         backend: str,
     ) -> Tensor:
-        implementation = _implementation(backend)
+        run, edge = _implementation(backend), None
+        source, target = edge_index
         if largest:
-            out, edge = implementation.largest(x, edge_index, num_targets, relation, edge_type, edge_weight)
+            out, edge = run.largest(x, edge_index, num_targets, relation, edge_type, edge_weight)
         else:
-            out, edge = implementation.total(x, edge_index, num_targets, relation, edge_type, edge_weight), None
+            out = run.sums(x, source, relation, edge_type, edge_weight, target, num_targets)
         ctx.save_for_backward(x, relation, edge_weight, edge_index, edge_type, edge)
         ctx.backend = backend
         return out  # type: ignore[no-any-return]
@@ -112,26 +115,26 @@ class _Fused(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, relation, weight, edge_index, edge_type, edge = ctx.saved_tensors
-        implementation, grad = _implementation(ctx.backend), grad.contiguous()
+        run, grad, (source, target) = _implementation(ctx.backend), grad.contiguous(), edge_index
         needed = ctx.needs_input_grad[:3]
         if edge is not None:
-            found = implementation.largest_backward(grad, edge, x, edge_index, relation, edge_type, weight, needed)
+            found = run.largest_backward(grad, edge, x, edge_index, relation, edge_type, weight, needed)
             return (*found, None, None, None, None, None)
         by_x = by_relation = by_weight = None
-        if needed[0]:  # the same sum along the edges turned round
-            by_x = implementation.total(grad, edge_index.flip(0), len(x), relation, edge_type, weight)
-        if any(needed[1:]):
-            by_relation, by_weight = implementation.scale_gradients(
-                grad, x, edge_index, relation, edge_type, weight, needed[1:]
-            )
+        if needed[0]:
+            by_x = run.sums(grad, target, relation, edge_type, weight, source, len(x))
+        if needed[1]:
+            by_relation = run.sums(x, source, grad, target, weight, edge_type, len(relation), crowded=True)
+        if needed[2]:
+            by_weight = run.dots(x, source, grad, target, relation, edge_type, weight)
         return by_x, by_relation, by_weight, None, None, None, None, None
 
 
 def _implementation(backend: str) -> Any:
-    return import_module(f"relgraph.ops.{'kernels.gather_scale_scatter' if backend == 'triton' else _COMPILED}")
-
-
-_COMPILED = "gather_scale_scatter_numba"
+    """The module that has ``sums`` and ``dots``, and on the CPU ``largest``."""
+    if backend == "triton":
+        return import_module("relgraph.ops.kernels.gather_scale_scatter")
+    return import_module("relgraph.ops.gather_scale_scatter_numba")
 
 
 def _messages(

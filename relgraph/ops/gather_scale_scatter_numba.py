@@ -15,50 +15,45 @@ from torch import Tensor
 
 from relgraph.ops.compiled import compiled, over_rows
 
-__all__ = ["largest", "largest_backward", "scale_gradients", "total"]
+__all__ = ["dots", "largest", "largest_backward", "sums"]
 
 _FEWEST_EDGES = 4096  # worth a thread
 _LEAST_COLUMNS = 32
 
 
-def total(
-    x: Tensor,
-    edge_index: Tensor,
-    num_targets: int,
-    relation: Tensor | None,
-    edge_type: Tensor | None,
-    edge_weight: Tensor | None,
+def sums(
+    a: Tensor,
+    at_a: Tensor,
+    b: Tensor | None,
+    at_b: Tensor | None,
+    weight: Tensor | None,
+    group: Tensor,
+    num_groups: int,
+    *,
+    crowded: bool = False,
 ) -> Tensor:
-    """The sum per target, ``[M, d]``."""
-    out = x.new_empty(num_targets, x.shape[1])
-    source, target = _numbers(edge_index)
-    given = (*_values(x, relation, edge_weight), source, _types(edge_type))
-    _by_group(target, num_targets, lambda *group: _total(*given, out.numpy(), *group))
+    """``out[group] += weight a[at_a] b[at_b]``, ``[num_groups, d]``; ``crowded`` makes no difference here."""
+    out = a.new_empty(num_groups, a.shape[1])
+    given = (*_values(a, b, weight), _numbers(at_a), _numbers(at_b))
+    _by_group(_numbers(group), num_groups, lambda *groups: _sums(*given, out.numpy(), *groups))
     return out
 
 
-def scale_gradients(
-    grad: Tensor,
+def dots(
     x: Tensor,
-    edge_index: Tensor,
+    source: Tensor,
+    grad: Tensor,
+    target: Tensor,
     relation: Tensor | None,
     edge_type: Tensor | None,
-    edge_weight: Tensor | None,
-    needed: Sequence[bool],
-) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of the sum by ``relation`` and ``edge_weight``; ``None`` where it is not needed."""
-    source, target = _numbers(edge_index)
-    values, slope, kind = _values(x, relation, edge_weight), grad.numpy(), _types(edge_type)
-    by_relation = by_weight = None
-    if relation is not None and needed[0]:
-        by_relation = torch.empty_like(relation, memory_format=torch.contiguous_format)
-        out = by_relation.numpy()
-        _by_group(kind, len(out), lambda *group: _by_relation(*values, source, target, slope, out, *group))
-    if edge_weight is not None and needed[1]:
-        by_weight = torch.empty_like(edge_weight, memory_format=torch.contiguous_format)
-        flat = _by_head(by_weight).numpy()
-        over_rows(lambda a, b: _by_weight(*values, source, target, kind, slope, flat, a, b), len(flat), _FEWEST_EDGES)
-    return by_relation, by_weight
+    edge_weight: Tensor,
+) -> Tensor:
+    """The gradient of the sum by ``edge_weight``."""
+    by_weight = torch.empty_like(edge_weight, memory_format=torch.contiguous_format)
+    ends = (_numbers(source), _numbers(target), _numbers(edge_type))
+    given = (*_values(x, relation, edge_weight), *ends, grad.numpy(), _by_head(by_weight).numpy())
+    over_rows(lambda first, end: _dots(*given, first, end), len(by_weight), _FEWEST_EDGES)
+    return by_weight
 
 
 def largest(
@@ -73,9 +68,8 @@ def largest(
     out = x.new_zeros(num_targets, x.shape[1])
     # as wide as the values where they are float32, so that both are chosen by one vector instruction
     edge = torch.full((num_targets, x.shape[1]), -1, dtype=torch.int32 if edge_index.shape[1] < 2**31 else torch.int64)
-    source, target = _numbers(edge_index)
-    given = (*_values(x, relation, edge_weight), source, _types(edge_type))
-    _by_group(target, num_targets, lambda *group: _largest(*given, out.numpy(), edge.numpy(), *group))
+    given = (*_values(x, relation, edge_weight), _numbers(edge_index[0]), _numbers(edge_type))
+    _by_group(_numbers(edge_index[1]), num_targets, lambda *group: _largest(*given, out.numpy(), edge.numpy(), *group))
     return out, edge
 
 
@@ -90,8 +84,8 @@ def largest_backward(
     needed: Sequence[bool],
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the maximum by ``x``, ``relation`` and ``edge_weight``; threads share the columns."""
-    source, _ = _numbers(edge_index)
-    given = (*_values(x, relation, edge_weight), source, _types(edge_type), grad.numpy(), edge.numpy())
+    ends = (_numbers(edge_index[0]), _numbers(edge_type))
+    given = (*_values(x, relation, edge_weight), *ends, grad.numpy(), edge.numpy())
     found = [None if part is None else torch.zeros(part.shape, dtype=x.dtype) for part in (x, relation, edge_weight)]
     none = torch.zeros(0, 0, dtype=x.dtype)
     by_x, by_relation, by_weight = (none if part is None else part for part in found)
@@ -113,12 +107,8 @@ def _by_head(edge_weight: Tensor) -> Tensor:
     return edge_weight if edge_weight.dim() == 2 else edge_weight[:, None]
 
 
-def _numbers(edge_index: Tensor) -> tuple[Any, Any]:
-    return edge_index[0].contiguous().numpy(), edge_index[1].contiguous().numpy()
-
-
-def _types(edge_type: Tensor | None) -> Any:
-    return np.empty(0, np.int64) if edge_type is None else edge_type.contiguous().numpy()
+def _numbers(of_edges: Tensor | None) -> Any:
+    return np.empty(0, np.int64) if of_edges is None else of_edges.contiguous().numpy()
 
 
 def _by_group(group: Any, num_groups: int, work: Callable[..., Any]) -> None:
@@ -160,27 +150,28 @@ def _sort(group: Any, ptr: Any, order: Any) -> bool:
 
 
 @compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _total(
-    x: Any, relation: Any, weight: Any, source: Any, kind: Any, out: Any, ptr: Any, order: Any, first: int, end: int
+def _sums(
+    a: Any, b: Any, weight: Any, at_a: Any, at_b: Any, out: Any, ptr: Any, order: Any, first: int, end: int
 ) -> None:
     heads = max(weight.shape[1], 1)
-    width = x.shape[1] // heads
-    for v in range(first, end):
-        out[v] = 0
-        for p in range(ptr[v], ptr[v + 1]):
+    width = a.shape[1] // heads
+    for g in range(first, end):
+        out[g] = 0
+        for p in range(ptr[g], ptr[g + 1]):
             e = order[p] if order.size else p
             for h in range(heads):
-                read, write = x[source[e], h * width : (h + 1) * width], out[v, h * width : (h + 1) * width]
-                if weight.size and kind.size:
-                    scale, by = relation[kind[e], h * width : (h + 1) * width], weight[e, h]
+                part = slice(h * width, (h + 1) * width)
+                read, write = a[at_a[e], part], out[g, part]
+                if weight.size and at_b.size:
+                    scale, by = b[at_b[e], part], weight[e, h]
                     for i in range(width):
                         write[i] += read[i] * scale[i] * by
                 elif weight.size:
                     by = weight[e, h]
                     for i in range(width):
                         write[i] += read[i] * by
-                elif kind.size:
-                    scale = relation[kind[e], h * width : (h + 1) * width]
+                elif at_b.size:
+                    scale = b[at_b[e], part]
                     for i in range(width):
                         write[i] += read[i] * scale[i]
                 else:
@@ -189,30 +180,7 @@ def _total(
 
 
 @compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _by_relation(
-    x: Any, relation: Any, weight: Any, source: Any, target: Any, grad: Any, out: Any, ptr: Any, order: Any,
-    first: int, end: int,
-) -> None:  # fmt: skip
-    heads = max(weight.shape[1], 1)
-    width = x.shape[1] // heads
-    for r in range(first, end):
-        out[r] = 0
-        for p in range(ptr[r], ptr[r + 1]):
-            e = order[p] if order.size else p
-            for h in range(heads):
-                part = slice(h * width, (h + 1) * width)
-                read, slope, write = x[source[e], part], grad[target[e], part], out[r, part]
-                if weight.size:
-                    by = weight[e, h]
-                    for i in range(width):
-                        write[i] += read[i] * slope[i] * by
-                else:
-                    for i in range(width):
-                        write[i] += read[i] * slope[i]
-
-
-@compiled(any_order=True)  # type: ignore[untyped-decorator]
-def _by_weight(
+def _dots(
     x: Any, relation: Any, weight: Any, source: Any, target: Any, kind: Any, grad: Any, out: Any, first: int, end: int
 ) -> None:
     width = x.shape[1] // weight.shape[1]

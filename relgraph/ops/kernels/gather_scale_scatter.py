@@ -1,75 +1,26 @@
 """Kernels of :mod:`relgraph.ops.gather_scale_scatter`: sums of products of gathered rows.
 
-Everything here is one sum, ``out[g(e)] += w_e a[i(e)] b[j(e)]`` over the edges: messages are source rows times relation
-rows, summed by target; the gradient by source rows is the same along the edges turned round; that by relation rows sums
-source rows times slopes by relation. Two kernels take it. ``_scattered`` adds every edge to its row by atomics and
-needs no order. ``_grouped`` sums runs of edges that share a row in registers first: short runs, added by atomics, where
-few rows get many edges; the whole run, stored once, where the result must not depend on the order of events.
+Two kernels take a sum. ``_scattered`` adds every edge to its row by atomics and needs no order. ``_grouped`` sums runs
+of edges that share a row in registers first: short runs, added by atomics, where few rows get many edges; the whole
+run, stored once, where the result must not depend on the order of events.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["scale_gradients", "total"]
+from relgraph.ops.kernels.jit import kernel
 
-_EDGES, _COLUMNS, _RUN = 32, 128, 64
+__all__ = ["dots", "sums"]
 
-
-def total(
-    x: Tensor,
-    edge_index: Tensor,
-    num_targets: int,
-    relation: Tensor | None,
-    edge_type: Tensor | None,
-    edge_weight: Tensor | None,
-) -> Tensor:
-    """The sum per target, ``[M, d]``, added up in float32."""
-    source, target = edge_index
-    exact = torch.are_deterministic_algorithms_enabled()
-    run = _whole if exact else None
-    return _sums(x, source, relation, edge_type, edge_weight, target, num_targets, run).to(x.dtype)
+_EDGES, _COLUMNS = 32, 128
+_RUN, _WHOLE = 64, 2**62  # the longest run: of a crowded row, and without an end
 
 
-def scale_gradients(
-    grad: Tensor,
-    x: Tensor,
-    edge_index: Tensor,
-    relation: Tensor | None,
-    edge_type: Tensor | None,
-    edge_weight: Tensor | None,
-    needed: Sequence[bool],
-) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of the sum by ``relation`` and ``edge_weight``; ``None`` where it is not needed."""
-    source, target = edge_index
-    by_relation = by_weight = None
-    if relation is not None and edge_type is not None and needed[0]:
-        run = _whole if torch.are_deterministic_algorithms_enabled() else _RUN
-        sums = _sums(x, source, grad, target, edge_weight, edge_type, len(relation), run)
-        by_relation = sums.to(relation.dtype)
-    if edge_weight is not None and needed[1]:
-        by_weight = torch.empty_like(edge_weight, memory_format=torch.contiguous_format)
-        heads = 1 if edge_weight.dim() == 1 else edge_weight.shape[1]
-        width = x.shape[1] // heads
-        if by_weight.numel():
-            grid = (triton.cdiv(len(source), _EDGES), heads)
-            _dots[grid](
-                x.contiguous(), source.contiguous(), grad, target.contiguous(),
-                *_or(relation, edge_type, x, source), by_weight, len(source), width, heads,
-                HAS_SCALE=relation is not None, EDGES=_EDGES, COLUMNS=_block(width),
-            )  # fmt: skip
-    return by_relation, by_weight
-
-
-_whole = 2**62  # a run has no largest length
-
-
-def _sums(
+def sums(
     a: Tensor,
     at_a: Tensor,
     b: Tensor | None,
@@ -77,31 +28,61 @@ def _sums(
     weight: Tensor | None,
     group: Tensor,
     num_groups: int,
-    run: int | None,
+    *,
+    crowded: bool = False,
 ) -> Tensor:
-    """``out[group] += weight a[at_a] b[at_b]``, float32; ``run`` is the longest run, ``None`` takes no order."""
+    """``out[group] += weight a[at_a] b[at_b]``, ``[num_groups, d]``, added up in float32.
+
+    Args:
+        a: ``[N, d]``.
+        at_a: The row of ``a`` for every edge.
+        b: ``[M, d]`` or ``None``.
+        at_b: The row of ``b`` for every edge, or ``None``.
+        weight: ``[E]`` or ``[E, H]`` or ``None``.
+        group: The row of the result for every edge.
+        num_groups: Rows of the result.
+        crowded: Whether few rows get many edges each.
+    """
     out = torch.zeros(num_groups, a.shape[1], dtype=torch.float32, device=a.device)
     if not len(group) or not out.numel():
-        return out
+        return out.to(a.dtype)
     heads = 1 if weight is None or weight.dim() == 1 else weight.shape[1]
     a, at_a, group = a.contiguous(), at_a.contiguous(), group.contiguous()
-    weight_or_a = a if weight is None else weight.contiguous()
-    columns = a.shape[1]
-    shared = {"HAS_SCALE": b is not None, "HAS_WEIGHT": weight is not None, "COLUMNS": _block(columns)}
-    if run is None:
-        grid = (triton.cdiv(len(group), _EDGES), triton.cdiv(columns, _block(columns)))
-        _scattered[grid](
-            a, at_a, *_or(b, at_b, a, at_a), weight_or_a, group, out, len(group), columns, heads, columns // heads,
-            EDGES=_EDGES, **shared,
+    columns, block = a.shape[1], _block(a.shape[1])
+    factors = (a, at_a, *_or(b, at_b, a, at_a), a if weight is None else weight.contiguous())
+    sizes = (columns, heads, columns // heads)
+    known = {"HAS_SCALE": b is not None, "HAS_WEIGHT": weight is not None, "COLUMNS": block}
+    exact = torch.are_deterministic_algorithms_enabled()
+    if exact or crowded:
+        runs = _runs(group, num_groups, _WHOLE if exact else _RUN)
+        grid = (len(runs[1]), triton.cdiv(columns, block))
+        _grouped[grid](*factors, *runs, out, *sizes, STORED=exact, **known)
+    else:
+        grid = (triton.cdiv(len(group), _EDGES), triton.cdiv(columns, block))
+        _scattered[grid](*factors, group, out, len(group), *sizes, EDGES=_EDGES, **known)
+    return out.to(a.dtype)
+
+
+def dots(
+    x: Tensor,
+    source: Tensor,
+    grad: Tensor,
+    target: Tensor,
+    relation: Tensor | None,
+    edge_type: Tensor | None,
+    edge_weight: Tensor,
+) -> Tensor:
+    """The gradient of the sum by ``edge_weight``."""
+    by_weight = torch.empty_like(edge_weight, memory_format=torch.contiguous_format)
+    if by_weight.numel():
+        heads = 1 if edge_weight.dim() == 1 else edge_weight.shape[1]
+        width = x.shape[1] // heads
+        _dots[triton.cdiv(len(source), _EDGES), heads](
+            x.contiguous(), source.contiguous(), grad, target.contiguous(), *_or(relation, edge_type, x, source),
+            by_weight, len(source), width, heads,
+            HAS_SCALE=relation is not None, EDGES=_EDGES, COLUMNS=_block(width),
         )  # fmt: skip
-        return out
-    order, rows, starts, ends = _runs(group, num_groups, run)
-    grid = (len(rows), triton.cdiv(columns, _block(columns)))
-    _grouped[grid](
-        a, at_a, *_or(b, at_b, a, at_a), weight_or_a, order, rows, starts, ends, out, columns, heads,
-        columns // heads, STORED=run >= _whole, **shared,
-    )  # fmt: skip
-    return out
+    return by_weight
 
 
 def _runs(group: Tensor, num_groups: int, longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -126,11 +107,24 @@ def _block(columns: int) -> int:
     return min(_COLUMNS, max(16, int(triton.next_power_of_2(columns))))
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _scattered(  # type: ignore[no-untyped-def]
-    a, at_a, b, at_b, weight, group, out, num_edges, columns, heads,
-    width, HAS_SCALE: tl.constexpr, HAS_WEIGHT: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
+@kernel
+def _scattered(
+    a: tl.tensor,  # [N, d]
+    at_a: tl.tensor,  # int64 [E]
+    b: tl.tensor,  # [M, d], read if HAS_SCALE
+    at_b: tl.tensor,
+    weight: tl.tensor,  # [E, heads], read if HAS_WEIGHT
+    group: tl.tensor,  # int64 [E]
+    out: tl.tensor,  # float32 [groups, d], added to
+    num_edges: tl.tensor,
+    columns: tl.tensor,
+    heads: tl.tensor,
+    width: tl.tensor,
+    HAS_SCALE: tl.constexpr,
+    HAS_WEIGHT: tl.constexpr,
+    EDGES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
     edge = tl.program_id(0).to(tl.int64) * EDGES + tl.arange(0, EDGES)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     there = edge < num_edges
@@ -146,12 +140,26 @@ def _scattered(  # type: ignore[no-untyped-def]
     tl.atomic_add(out + row[:, None] * columns + column[None, :], value, both)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _grouped(  # type: ignore[no-untyped-def]
-    a, at_a, b, at_b, weight, order, rows, starts, ends, out,
-    columns, heads, width, HAS_SCALE: tl.constexpr, HAS_WEIGHT: tl.constexpr, STORED: tl.constexpr,
+@kernel
+def _grouped(
+    a: tl.tensor,  # as in _scattered, as far as weight
+    at_a: tl.tensor,
+    b: tl.tensor,
+    at_b: tl.tensor,
+    weight: tl.tensor,
+    order: tl.tensor,  # int64 [E]: the edges, group by group
+    rows: tl.tensor,  # int64 [runs]: the group of a run
+    starts: tl.tensor,  # int64 [runs]: its first place in order
+    ends: tl.tensor,
+    out: tl.tensor,  # float32 [groups, d], stored to or added to
+    columns: tl.tensor,
+    heads: tl.tensor,
+    width: tl.tensor,
+    HAS_SCALE: tl.constexpr,
+    HAS_WEIGHT: tl.constexpr,
+    STORED: tl.constexpr,
     COLUMNS: tl.constexpr,
-):  # fmt: skip
+) -> None:
     number = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < columns
@@ -171,11 +179,22 @@ def _grouped(  # type: ignore[no-untyped-def]
         tl.atomic_add(where, total, inside)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _dots(  # type: ignore[no-untyped-def]
-    x, source, grad, target, relation, kind, out, num_edges, width,
-    heads, HAS_SCALE: tl.constexpr, EDGES: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
+@kernel
+def _dots(
+    x: tl.tensor,  # [N, heads * width]
+    source: tl.tensor,  # int64 [E]
+    grad: tl.tensor,  # [M, heads * width]
+    target: tl.tensor,
+    relation: tl.tensor,  # [R, heads * width], read if HAS_SCALE
+    kind: tl.tensor,
+    out: tl.tensor,  # [E, heads], written
+    num_edges: tl.tensor,
+    width: tl.tensor,
+    heads: tl.tensor,
+    HAS_SCALE: tl.constexpr,
+    EDGES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
     edge = tl.program_id(0).to(tl.int64) * EDGES + tl.arange(0, EDGES)
     there = edge < num_edges
     columns = width * heads
