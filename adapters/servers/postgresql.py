@@ -167,9 +167,8 @@ class PostgreSQLSource(SQLAlchemySource):
 
     def _slices(self, connection: sqlalchemy.Connection, table: TableSchema, relation: Relation) -> list[str]:
         """Conditions that cut a large table along its primary key; none where it is read as one."""
-        if relation.kind != "r" or len(relation.key) != 1 or tuple(table.primary_key) != relation.key:
-            return []
-        return slices(connection, relation, relation.key[0], quote(relation.key[0]))
+        # rows come in the order of the key that the schema names
+        return slices(connection, relation) if tuple(table.primary_key) == relation.key else []
 
     def _readers(self, connection: sqlalchemy.Connection, number: int = 1) -> list[ADBCReader]:
         """So many connections by ADBC, or as many as the server gives; none where it cannot be used."""

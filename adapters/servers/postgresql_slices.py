@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from relgraph.data.sql import quote
+
 if TYPE_CHECKING:
     import sqlalchemy
 
@@ -27,7 +29,7 @@ WHERE c.oid = :table AND a.attname = :column AND a.atttypid IN ('smallint'::regt
 """
 
 
-def slices(connection: sqlalchemy.Connection, relation: Relation, column: str, quoted: str) -> list[str]:
+def slices(connection: sqlalchemy.Connection, relation: Relation) -> list[str]:
     """Conditions that every row meets exactly one of, in the order of a whole-number key; none if cutting is no gain.
 
     It is one where the server's statistics say that the table is large and lies in the order of its key: then every
@@ -36,11 +38,12 @@ def slices(connection: sqlalchemy.Connection, relation: Relation, column: str, q
     Args:
         connection: To ask for the statistics.
         relation: The table.
-        column: Its primary key.
-        quoted: The key as it stands in SQL.
     """
     import sqlalchemy
 
+    if relation.kind != "r" or len(relation.key) != 1:
+        return []
+    (column,) = relation.key
     found = connection.execute(sqlalchemy.text(_STATISTICS), {"table": relation.oid, "column": column}).first()
     if found is None or found[2] is None or (found[1] or 0.0) < _IN_ORDER:
         return []
@@ -55,6 +58,6 @@ def slices(connection: sqlalchemy.Connection, relation: Relation, column: str, q
         quantiles[i] + int((quantiles[i + 1] - quantiles[i]) * (place - i))
         for i, place in zip(left.tolist(), places.tolist(), strict=True)
     ]
-    starts = sorted(set(starts))
+    starts, quoted = sorted(set(starts)), quote(column)
     inner = [f"{quoted} >= ({low}) AND {quoted} < ({high})" for low, high in pairwise(starts)]
     return [f"{quoted} < ({starts[0]})", *inner, f"{quoted} >= ({starts[-1]})"]

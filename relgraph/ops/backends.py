@@ -109,7 +109,6 @@ def _interpreted() -> bool:
 
 
 def _require_installed(name: Backend) -> None:
-    package = {"torch": "torch", "numba": "numba", "triton": "triton", "torch_scatter": "torch_scatter"}[name]
-    if find_spec(package) is None:
+    if find_spec(name) is None:  # a backend has the name of its package
         extra = {"triton": "pip install 'relgraph[triton]'", "torch_scatter": "pip install 'relgraph[scatter]'"}
-        raise BackendError(f"backend {name!r} needs {package}: {extra.get(name, f'pip install {package}')}")
+        raise BackendError(f"backend {name!r} needs {name}: {extra.get(name, f'pip install {name}')}")

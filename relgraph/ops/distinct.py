@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ShapeError
+from relgraph.ops.tiles import check_numbers
 
 __all__ = ["distinct"]
 
@@ -43,9 +44,6 @@ def distinct(rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
         found = distinct_in_bitmap(rows, size)
         if found is not None:
             return found
-    if rows.numel():
-        least, most = rows.aminmax()
-        if int(least) < 0 or int(most) >= size:
-            raise ShapeError(f"rows: expected numbers in 0..{size - 1}, got {int(least)}..{int(most)}")
+    check_numbers("rows", rows, size)
     number, position = torch.unique(rows, return_inverse=True)
     return number, position

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from relgraph.errors import ShapeError
 from relgraph.ops.backends import choose
+from relgraph.ops.tiles import check_numbers
 
 __all__ = ["RowRule", "embedding_update"]
 
@@ -63,15 +64,15 @@ def embedding_update(
     """
     _check(weight, index, gradient, rule, state)
     picked = choose("embedding_update", weight.device, weight.dtype, numba=_COMPILED, triton=_KERNEL)
-    if picked == "numba":
-        from relgraph.ops import embedding_update_numba  # loads Numba
-
-        embedding_update_numba.update_rows(weight, index, gradient, rule, state, lr, eps, betas, step)
-        return
-    if picked == "triton":
-        from relgraph.ops.kernels import embedding_update as kernels  # loads Triton
-
-        kernels.update_rows(weight, index, gradient, rule, state, lr, eps, betas, step)
+    if picked in ("numba", "triton"):
+        # 1 - 0.999 is taken in float64: in float32 it would be off by 1e-5
+        corrected = lr / (1 - betas[0] ** step), 1 / (1 - betas[1] ** step)
+        numbers = (lr, eps, 1 - betas[0], betas[1], 1 - betas[1], *corrected)
+        if picked == "numba":
+            from relgraph.ops.embedding_update_numba import update_rows  # loads Numba
+        else:
+            from relgraph.ops.kernels.embedding_update import update_rows  # loads Triton
+        update_rows(weight, index, gradient, rule, state, numbers)
         return
     rows, place = torch.unique(index, return_inverse=True)
     total = gradient if len(rows) == len(index) and bool((rows == index).all()) else None
@@ -104,8 +105,7 @@ def _check(weight: Tensor, index: Tensor, gradient: Tensor, rule: str, state: Se
             f"gradient: expected {weight.dtype} {[len(index), weight.shape[1]]}, got {gradient.dtype} "
             f"{list(gradient.shape)}"
         )
-    if index.numel() and (int(index.min()) < 0 or int(index.max()) >= len(weight)):
-        raise ShapeError(f"index: expected rows in 0..{len(weight) - 1}, got {int(index.min())}..{int(index.max())}")
+    check_numbers("index", index, len(weight), "rows")
     if len(state) != _NUM_STATES[rule] or any(x.shape != weight.shape or x.dtype != weight.dtype for x in state):
         listed = ", ".join(f"{x.dtype} {list(x.shape)}" for x in state) or "none"
         raise ShapeError(

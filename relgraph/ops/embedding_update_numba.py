@@ -22,12 +22,9 @@ def update_rows(
     gradient: Tensor,
     rule: str,
     state: Sequence[Tensor],
-    lr: float,
-    eps: float,
-    betas: tuple[float, float],
-    step: int,
+    numbers: Sequence[float],
 ) -> None:
-    """See :func:`relgraph.ops.embedding_update`; float32 or float64."""
+    """See :func:`relgraph.ops.embedding_update`; float32 or float64. The numbers are named in ``_update``."""
     rows, place = distinct(index, len(weight))
     if len(rows) == len(index):
         rows, total = index, gradient.detach()  # each row once: its gradient is the sum, in any order
@@ -36,10 +33,8 @@ def update_rows(
         _add_up(gradient.detach().numpy(), place.numpy(), total.numpy())
     table = weight.detach().numpy()
     first, second = ([x.detach().numpy() for x in state] + [table, table])[:2]
-    corrected = lr / (1 - betas[0] ** step), 1 / (1 - betas[1] ** step)
-    # 1 - 0.999 is taken in float64: in float32 it would be off by 1e-5
-    numbers = np.array((lr, eps, 1 - betas[0], betas[1], 1 - betas[1], *corrected), table.dtype)
-    _update(_RULES[rule], table, first, second, rows.contiguous().numpy(), total.numpy(), numbers)
+    given = np.array(numbers, table.dtype)
+    _update(_RULES[rule], table, first, second, rows.contiguous().numpy(), total.numpy(), given)
 
 
 @compiled

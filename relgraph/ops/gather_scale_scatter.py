@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from relgraph.errors import ShapeError
 from relgraph.ops.backends import choose
+from relgraph.ops.tiles import check_numbers
 
 __all__ = ["Reduce", "gather_scale_scatter"]
 
@@ -207,7 +208,5 @@ def _check(
 
 def _check_numbers(name: str, numbers: Tensor, size: int) -> None:
     # looking would make an accelerator wait for the CPU; PyTorch's kernels check there themselves
-    if numbers.device.type == "cpu" and numbers.numel():
-        least, most = numbers.aminmax()
-        if int(least) < 0 or int(most) >= size:
-            raise ShapeError(f"{name}: expected numbers in 0..{size - 1}, got {int(least)}..{int(most)}")
+    if numbers.device.type == "cpu":
+        check_numbers(name, numbers, size)

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from relgraph.errors import ShapeError
 from relgraph.ops.backends import choose
 from relgraph.ops.dropout import dropout
+from relgraph.ops.tiles import check_numbers
 
 __all__ = ["pooled_product"]
 
@@ -79,7 +80,6 @@ def _check(left: Tensor, right: Tensor, place: Tensor, rank: int, p: float) -> N
         raise ShapeError(f"rank: expected a divisor of the {left.shape[1]} columns, got {rank}")
     if place.dtype != torch.int64 or place.shape != left.shape[:1]:
         raise ShapeError(f"place: expected int64 [{len(left)}], got {place.dtype} {list(place.shape)}")
-    if place.numel() and (int(place.min()) < 0 or int(place.max()) >= len(right)):
-        raise ShapeError(f"place: expected rows in 0..{len(right) - 1}, got {int(place.min())}..{int(place.max())}")
+    check_numbers("place", place, len(right), "rows")
     if not 0 <= p < 1:
         raise ShapeError(f"p: expected a share in [0, 1), got {p}")

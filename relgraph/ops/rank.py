@@ -163,14 +163,13 @@ def _count(scores: TiledScores, target: Tensor, filter: Csr, compiled: bool) -> 
     counts = RankCounts(torch.zeros_like(target), torch.zeros_like(target))
     for number, part in enumerate(columns):
         score = kept.pop(number) if number in kept else scores.tile(rows, part)
-        if count(score, own, target, part.start, known.positions(number, part), counts):
-            refuse_nan(score)
+        count(score, own, target, part.start, known.positions(number, part), counts)
     return counts
 
 
 def _count_tile(
     score: Tensor, own: Tensor, target: Tensor, start: int, known: tuple[Tensor, Tensor], counts: RankCounts
-) -> bool:
+) -> None:
     """What :func:`relgraph.ops.rank_numba.count_tile` does, on any device; ``score`` is changed."""
     refuse_nan(score)
     inside = ((target >= start) & (target < start + score.shape[1])).nonzero()[:, 0]
@@ -179,7 +178,6 @@ def _count_tile(
     score[inside, target[inside] - start] = torch.nan
     counts.greater.add_((score > own[:, None]).sum(1))
     counts.equal.add_((score == own[:, None]).sum(1))
-    return False
 
 
 def subset_scores(scores: TiledScores, subset: Tensor) -> tuple[TiledScores, Tensor]:

@@ -7,13 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from relgraph.ops.compiled import compiled
+from relgraph.ops.tiles import refuse_nan
 
 __all__ = ["count_tile"]
 
 
 def count_tile(
     score: Tensor, own: Tensor, target: Tensor, start: int, known: tuple[Tensor, Tensor], counts: tuple[Tensor, Tensor]
-) -> bool:
+) -> None:
     """Add what a tile of scores has above and beside the targets, in one pass over it.
 
     Args:
@@ -24,11 +25,12 @@ def count_tile(
         known: Row and column, counted inside the tile, of candidates that do not compete, each once.
         counts: Where to add: greater and equal, int64 ``[rows]``.
 
-    Returns:
-        Whether a score is NaN; the counts mean nothing then.
+    Raises:
+        ProtocolError: If a score is NaN; the counts mean nothing then.
     """
     arrays = [tensor.numpy() for tensor in (score, own, target, *known, *counts)]
-    return bool(_count(*arrays[:3], start, *arrays[3:]))
+    if _count(*arrays[:3], start, *arrays[3:]):
+        refuse_nan(score)
 
 
 @compiled

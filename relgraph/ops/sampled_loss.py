@@ -11,7 +11,7 @@ from torch import Tensor
 
 from relgraph.errors import ShapeError
 from relgraph.ops.loss_function import loss_of_scores
-from relgraph.ops.tiles import Scores, spans
+from relgraph.ops.tiles import Scores, check_numbers, spans
 
 __all__ = ["sampled_loss"]
 
@@ -127,8 +127,7 @@ def _check(scores: Scores, drawn: _Drawn) -> None:
             raise ShapeError(
                 f"{name}: expected int64 {listed} for {batch} queries, got {index.dtype} {list(index.shape)}"
             )
-        if index.numel() and (int(index.min()) < 0 or int(index.max()) >= num):
-            raise ShapeError(f"{name}: expected numbers in 0..{num - 1}, got {int(index.min())}..{int(index.max())}")
+        check_numbers(name, index, num)
     size = (batch, *drawn.negative.shape[-1:])
     if drawn.negative.shape[-1] < 1:
         raise ShapeError("negative: expected at least one negative, got none")

@@ -21,10 +21,12 @@ __all__ = [
     "RowBlock",
     "Scores",
     "check_csr",
+    "check_numbers",
     "csr_rows",
     "csr_select",
     "distinct_csr",
     "full_precision",
+    "nan_error",
     "refuse_nan",
     "spans",
 ]
@@ -146,6 +148,18 @@ def check_csr(name: str, csr: Csr, num_rows: int, num_columns: int) -> None:
         raise ShapeError(f"{name}.index: expected numbers in 0..{num_columns - 1}, got {limits[0]}..{limits[1]}")
 
 
+def check_numbers(name: str, numbers: Tensor, size: int, what: str = "numbers") -> None:
+    """Check that whole numbers are in ``0..size-1``.
+
+    Raises:
+        ShapeError: If one is not.
+    """
+    if numbers.numel():
+        least, most = torch.stack(numbers.aminmax()).tolist()  # one question to the device
+        if least < 0 or most >= size:
+            raise ShapeError(f"{name}: expected {what} in 0..{size - 1}, got {least}..{most}")
+
+
 def csr_rows(ptr: Tensor) -> Tensor:
     """The row of every entry, int64 ``[nnz]``."""
     return torch.repeat_interleave(torch.arange(ptr.numel() - 1, device=ptr.device), ptr.diff())
@@ -216,10 +230,15 @@ def refuse_nan(score: Tensor) -> None:
     """
     # amax hands NaN on, in one pass and without a mask
     if score.numel() and bool(score.amax().isnan()):
-        raise ProtocolError(
-            f"expected numbers as scores, got NaN ({int(score.isnan().sum())} in one tile of {score.numel()}): "
-            "a NaN has no rank; look for a training that diverged, and lower its learning rate"
-        )
+        raise nan_error(f"{int(score.isnan().sum())} in one tile of {score.numel()}")
+
+
+def nan_error(found: str) -> ProtocolError:
+    """What is raised for scores that cannot be ordered, with how many there are."""
+    return ProtocolError(
+        f"expected numbers as scores, got NaN ({found}): a NaN has no rank; look for a training that diverged, and "
+        "lower its learning rate"
+    )
 
 
 def _check_bias(name: str, bias: Tensor | None, factor: Tensor) -> None:

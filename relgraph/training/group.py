@@ -91,19 +91,19 @@ class Group:
             raise BackendError("sparse gradients are not exchanged between processes: train this model in one process")
         learned = [p for p in parameters if p.requires_grad]
         has = torch.tensor([float(p.grad is not None) for p in learned], device=self.device)
-        given = [torch.zeros_like(p) if p.grad is None else p.grad for p in learned]
-        head = torch.stack([torch.zeros((), device=self.device) if loss is None else loss.detach().float() * num_rows])
-        rows = torch.full((1,), float(num_rows), device=self.device)
-        parts = [part.flatten().float() * num_rows for part in given]
-        total = torch.cat([head, rows, has, *parts])
+        ours = [torch.zeros((), device=self.device) if loss is None else loss, *(_gradient(p) for p in learned)]
+        # one exchange: the rows, who has which gradient, and everything that is a mean over rows, as a sum
+        total = torch.cat([has.new_tensor([num_rows]), has, *(num_rows * x.detach().float().flatten() for x in ours)])
         torch.distributed.all_reduce(total)
-        total, has, shared = total[2:], total[2 : 2 + len(learned)], total[:2]
-        flat = total[len(learned) :] / shared[1]
-        for parameter, found, part in zip(
-            learned, has.tolist(), torch.split(flat, [part.numel() for part in given]), strict=True
-        ):
-            parameter.grad = part.view_as(parameter).to(parameter.dtype) if found else None
-        return shared[0] / shared[1]
+        rows, has, sums = torch.split(total, [1, len(learned), len(total) - 1 - len(learned)])
+        mean, *gradients = torch.split(sums / rows, [x.numel() for x in ours])
+        for parameter, found, gradient in zip(learned, has.tolist(), gradients, strict=True):
+            parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if found else None
+        return mean.squeeze(0)
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def join(device: torch.device) -> Group:

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from relgraph.errors import BackendError
+from relgraph.training.engine import _divide
 from relgraph.training.group import Group
+from tests.training.toy_job import ToyJob
 
 ROOT = Path(__file__).resolve().parents[2]
 TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -42,6 +44,11 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
         assert two["best"] == pytest.approx(one["best"], rel=1e-3)
     assert said.count("epoch 4/4") == 2, "links and sampled, reported by one process each"
     assert (tmp_path / "run" / "checkpoint.json").exists()
+
+
+def test_a_job_without_shares_is_refused() -> None:
+    with pytest.raises(BackendError, match="ToyJob trains in one process: start it with python instead of torchrun"):
+        _divide(ToyJob(), Group(0, 2, torch.device("cpu")))
 
 
 def test_sparse_gradients_are_refused() -> None:

@@ -22,12 +22,12 @@ def update_rows(
     gradient: Tensor,
     rule: str,
     state: Sequence[Tensor],
-    lr: float,
-    eps: float,
-    betas: tuple[float, float],
-    step: int,
+    numbers: Sequence[float],
 ) -> None:
-    """See :func:`relgraph.ops.embedding_update`; float32, float16 or bfloat16, computed in float32."""
+    """See :func:`relgraph.ops.embedding_update`; float32, float16 or bfloat16, computed in float32.
+
+    The numbers are those of ``_update`` from ``lr`` to ``correction``.
+    """
     n, d = gradient.shape
     if not n or not d:
         return
@@ -37,8 +37,7 @@ def update_rows(
     first, second = [*tables[1:], None, None][:2]
     columns = min(triton.next_power_of_2(d), 512)
     _update[n, -(-d // columns)](
-        tables[0], first, second, rows, order, gradient.contiguous(), n,
-        lr, eps, 1 - betas[0], betas[1], 1 - betas[1], lr / (1 - betas[0] ** step), 1 / (1 - betas[1] ** step),
+        tables[0], first, second, rows, order, gradient.contiguous(), n, *numbers,
         D=d, RULE=rule, ENTRIES=_ENTRIES, COLUMNS=columns, num_warps=2 if columns <= 256 else 4,
     )  # fmt: skip
     for table, x in zip(tables, given, strict=True):

@@ -13,11 +13,10 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from relgraph.errors import ProtocolError
 from relgraph.ops.kernels.bits import bit_at, bit_rows
 from relgraph.ops.kernels.jit import kernel, processors
 from relgraph.ops.kernels.score_tile import score_tile
-from relgraph.ops.tiles import Csr, Scores, spans
+from relgraph.ops.tiles import Csr, Scores, nan_error, spans
 
 __all__ = ["rank_counts"]
 
@@ -45,10 +44,7 @@ def rank_counts(scores: Scores, target: Tensor, filter: Csr) -> tuple[Tensor, Te
         greater[rows], equal[rows], here = _count(part, target[rows], out)
         nan += here
     if scores.num_queries and int(nan):
-        raise ProtocolError(
-            f"expected numbers as scores, got NaN ({int(nan)} of {scores.num_queries * scores.num_candidates}): "
-            "a NaN has no rank; look for a training that diverged, and lower its learning rate"
-        )
+        raise nan_error(f"{int(nan)} of {scores.num_queries * scores.num_candidates}")
     return greater, equal
 
 
