@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from relgraph.data.statements import Statements
 from relgraph.errors import ProtocolError
-from relgraph.kge.losses import Loss, Sampled
+from relgraph.kge.losses import CE, Loss, Sampled
 from relgraph.kge.questions import Position, Questions, ask, group_answers, question_keys
 from relgraph.ops.tiles import Csr, csr_rows, csr_select
 
@@ -26,6 +27,7 @@ class Batch(NamedTuple):
     answers: Csr
     negatives: Tensor | None = None  # int64 [M], the same for all questions, or [B, M]
     known: Csr | None = None  # all answers of each question, sorted
+    log_weight: Tensor | None = None  # [M], the logarithm of how many candidates a negative stands for
 
     @classmethod
     def of(cls, statements: Statements, positions: Sequence[Position], with_qualifiers: bool) -> Batch:
@@ -62,14 +64,15 @@ class Batch(NamedTuple):
             negatives = negatives[rows]
         known = None if self.known is None else csr_select(self.known, rows)
         chosen = self.select(rows)
-        return Batch(chosen.questions, chosen.answers, negatives, known)
+        return Batch(chosen.questions, chosen.answers, negatives, known, self.log_weight)
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        negatives = None if self.negatives is None else self.negatives.to(device)
+        negatives, log_weight = (None if x is None else x.to(device) for x in (self.negatives, self.log_weight))
         known = None if self.known is None else (self.known[0].to(device), self.known[1].to(device))
         ptr, index = self.answers
-        return Batch(self.questions.to(device), (ptr.to(device), index.to(device)), negatives, known)
+        answers = ptr.to(device), index.to(device)
+        return Batch(self.questions.to(device), answers, negatives, known, log_weight)
 
 
 class Batches:
@@ -120,16 +123,30 @@ class Batches:
 
     def _batch(self, rows: Tensor, epoch: int, number: int) -> Batch:
         if self._loss.answers == "all":
-            return self.distinct.select(rows)
-        place = self._row[rows]
-        questions = self.distinct.questions.select(place)
-        answers = (torch.arange(len(rows) + 1), self.distinct.answers[1][rows])
+            batch = self.distinct.select(rows)
+        else:
+            place = self._row[rows]
+            answers = (torch.arange(len(rows) + 1), self.distinct.answers[1][rows])
+            batch = Batch(self.distinct.questions.select(place), answers)
+        if isinstance(self._loss, CE) and self._loss.negatives is not None:
+            return self._with_others(batch, self._loss.negatives, self._generator(epoch, number + 2))
         if not isinstance(self._loss, Sampled):
-            return Batch(questions, answers)
+            return batch
         shape = (self._loss.negatives,) if self._loss.shared else (len(rows), self._loss.negatives)
         negatives = torch.randint(self._num_drawn, shape, generator=self._generator(epoch, number + 2))
         known = csr_select(self.distinct.answers, place) if self._loss.mask_known else None
-        return Batch(questions, answers, negatives, known)
+        return Batch(batch.questions, batch.answers, negatives, known)
+
+    def _with_others(self, batch: Batch, number: int, generator: torch.Generator) -> Batch:
+        """The answers of the batch, each for itself, and others drawn for all the rest."""
+        own = torch.unique(batch.answers[1])
+        drawn = torch.unique(torch.randint(self._num_drawn, (number,), generator=generator))
+        drawn = drawn[~torch.isin(drawn, own)]
+        rest = self._num_drawn - int((own < self._num_drawn).sum())
+        weight = torch.zeros(len(own) + len(drawn))
+        if len(drawn):
+            weight[len(own) :] = math.log(rest / len(drawn))
+        return Batch(batch.questions, batch.answers, torch.cat([own, drawn]), log_weight=weight)
 
     def _generator(self, *place: int) -> torch.Generator:
         # a last 0 would make no difference to the sequence

@@ -64,26 +64,51 @@ class BCE:
 
 @dataclass(frozen=True)
 class CE:
-    """Cross-entropy of the softmax over all candidates; see :func:`relgraph.ops.softmax_loss`.
+    r"""Cross-entropy of the softmax over the candidates; see :func:`relgraph.ops.softmax_loss`.
+
+    With ``negatives`` it is a sampled softmax (Bengio and Senecal 2008; Jean et al. 2015, arXiv 1412.2007): the sum of
+    exponentials takes the answers of the whole batch as they are, and for all other candidates :math:`m` drawn ones,
+    each counted :math:`(N - |P|) / m` times, where :math:`P` are those answers. A step then costs what :math:`|P| + m`
+    candidates cost, looks up no other rows, and its sum is right on average.
 
     Args:
-        label_smoothing: Share in ``[0, 1)`` that all candidates share evenly.
+        label_smoothing: Share in ``[0, 1)`` that all candidates share evenly; with ``negatives`` those of the step.
         answers: ``"one"`` answer is the target of a row, or ``"all"`` answers of a distinct question share it.
+        negatives: How many other candidates a batch draws, from the entities that may be a head or a tail (from all
+            entities, if values of qualifiers are asked for); one that is drawn twice counts once. All by default.
     """
 
     label_smoothing: float = 0.0
     answers: Answers = "one"
+    negatives: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.negatives is not None:
+            _require_negatives(self.negatives)
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """The loss of a batch, summed over the scorer's terms."""
-        candidates, candidate_bias = scorer.candidates()
+        terms = scorer.training_terms(batch.questions, batch.answers)
+        drawn: Tensor | None = None
+        if self.negatives is None:
+            candidates, candidate_bias = scorer.candidates()
+        else:
+            negatives, log_weight = _drawn_of(batch), batch.log_weight
+            if log_weight is None:
+                raise ProtocolError("a sampled softmax needs a batch with weights of its negatives, got one without")
+            drawn = torch.unique(torch.cat([*(term.answers[1] for term in terms), negatives]))
+            candidates, candidate_bias = scorer.candidates_at(drawn)
+            counted = candidates.new_zeros(len(drawn))
+            counted[torch.searchsorted(drawn, negatives)] = log_weight.to(counted)
+            candidate_bias = counted if candidate_bias is None else candidate_bias + counted
         total = candidates.new_zeros(())
-        for term in scorer.training_terms(batch.questions, batch.answers):
+        for term in terms:
             query, query_bias = _in_dtype(term, candidates.dtype)
+            ptr, index = term.answers
             total = total + term.weight * softmax_loss(
                 query,
                 candidates,
-                term.answers,
+                (ptr, index if drawn is None else torch.searchsorted(drawn, index)),
                 query_bias=query_bias,
                 candidate_bias=candidate_bias,
                 alpha=scorer.alpha,
@@ -118,8 +143,7 @@ class Sampled:
     mask_known: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.negatives, int) or isinstance(self.negatives, bool) or self.negatives < 1:
-            raise ProtocolError(f"negatives: expected a whole number of at least 1, got {self.negatives!r}")
+        _require_negatives(self.negatives)
         if self.corruption not in ("uniform", "bernoulli"):
             raise ProtocolError(f"corruption: expected 'uniform' or 'bernoulli', got {self.corruption!r}")
         if not self.temperature >= 0:
@@ -132,9 +156,7 @@ class Sampled:
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """The loss of a batch, summed over the scorer's terms."""
-        negatives = batch.negatives
-        if negatives is None:
-            raise ProtocolError("the loss of sampled negatives needs a batch with negatives, got one without")
+        negatives = _drawn_of(batch)
         terms = scorer.training_terms(batch.questions, batch.answers)
         if len(terms) > 1 and (self.mask_known or not self.shared):
             raise ProtocolError(
@@ -216,6 +238,17 @@ def known_among(negatives: Tensor, known: Csr) -> Tensor:
     entries = csr_rows(ptr) * size + index  # sorted, as the rows are
     asked = torch.arange(len(ptr) - 1, device=ptr.device)[:, None] * size + negatives
     return torch.isin(asked, entries)
+
+
+def _require_negatives(number: object) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ProtocolError(f"negatives: expected a whole number of at least 1, got {number!r}")
+
+
+def _drawn_of(batch: Batch) -> Tensor:
+    if batch.negatives is None:
+        raise ProtocolError("the loss of sampled negatives needs a batch with negatives, got one without")
+    return batch.negatives
 
 
 def _in_dtype(term: Term, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

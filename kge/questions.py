@@ -53,6 +53,19 @@ class Questions:
             None if self.qualifiers is None else self.qualifiers.select(index),
         )
 
+    def renumbered(self) -> tuple[Tensor, Questions]:
+        """The different entities that are named, ascending, and the questions with places among them as numbers."""
+        pairs = self.qualifiers
+        parts = [self.entity, *([] if self.tail is None else [self.tail]), *([] if pairs is None else [pairs.entity])]
+        named = torch.cat(parts)
+        known = named != MISSING
+        numbers, place = torch.unique(named[known], return_inverse=True)
+        named = named.masked_scatter(known, place)
+        new = list(named.split([part.numel() for part in parts]))
+        if pairs is not None:
+            pairs = replace(pairs, entity=new.pop())
+        return numbers, Questions(new[0], self.relation, None if self.tail is None else new[1], pairs)
+
     def to(self, device: torch.device) -> Questions:
         """The same on a device."""
         pairs = self.qualifiers

@@ -306,10 +306,10 @@ def _without_decay(make: Callable[[Iterable[nn.Parameter]], Optimizer]) -> Calla
 
 
 def _require_row_access(scorer: Scorer, loss: Loss) -> None:
-    if not isinstance(loss, Sampled):
+    if not isinstance(loss, Sampled) and getattr(loss, "negatives", None) is None:
         raise ProtocolError(
             f"loss: sparse tables are trained by sampled negatives, which look at few rows, got {type(loss).__name__}; "
-            "pass loss='sampled'"
+            "pass loss='sampled', or CE(negatives=...)"
         )
     if type(scorer).candidates_at is Scorer.candidates_at:
         raise ProtocolError(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relgraph.data.statements import csr_ptr
 from relgraph.errors import ShapeError
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.ops.grouped_matmul import grouped_matmul
 
 __all__ = ["Experts", "feed_forward"]
@@ -46,7 +47,7 @@ class Experts(nn.Module):
         self.up_bias = nn.Parameter(_uniform(experts, 1, hidden, fan_in=dim))
         self.down = nn.Parameter(_uniform(experts, hidden, dim, fan_in=hidden))
         self.down_bias = nn.Parameter(_uniform(experts, 1, dim, fan_in=hidden))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens ``[T, dim]`` to ``[T, dim]``."""
@@ -65,7 +66,7 @@ class Experts(nn.Module):
 def feed_forward(dim: int, hidden: int, experts: int, top: int, dropout: float) -> nn.Module:
     """:class:`Experts`, or where there are fewer than two, one network ``dim -> hidden -> dim`` with ReLU."""
     if experts < 2:
-        return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, dim))
+        return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), Dropout(dropout), nn.Linear(hidden, dim))
     return Experts(dim, hidden, experts, top=top, dropout=dropout)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relgraph.errors import ShapeError
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.norm import BatchNorm
 
 __all__ = ["GatedFusion", "Interaction"]
@@ -50,8 +51,8 @@ class Interaction(nn.Module):
         self.grid_norm, self.filter_norm, self.output_norm = BatchNorm(1), BatchNorm(channels), BatchNorm(2 * dim)
         self.filters = nn.Parameter(nn.init.xavier_normal_(torch.empty(channels, 1, kernel, kernel)))
         self.linear = nn.Linear(2 * dim * channels, 2 * dim)
-        self.grid_dropout, self.filter_dropout = nn.Dropout(dropout[0]), nn.Dropout2d(dropout[1])
-        self.output_dropout = nn.Dropout(dropout[2])
+        self.grid_dropout, self.filter_dropout = Dropout(dropout[0]), nn.Dropout2d(dropout[1])
+        self.output_dropout = Dropout(dropout[2])
 
     def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Both vectors, ``[B, dim]`` each, changed by the other."""

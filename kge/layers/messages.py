@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relgraph.errors import ShapeError
 from relgraph.kge.facts import Facts
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.norm import BatchNorm
 
 __all__ = ["COMPOSITIONS", "Composition", "StatementConv", "compose"]
@@ -71,7 +72,7 @@ class StatementConv(nn.Module):
         )
         self.loop_relation = nn.Parameter(nn.init.xavier_normal_(torch.empty(1, dim)))
         self.norm = BatchNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, entity: Tensor, relation: Tensor, facts: Facts) -> tuple[Tensor, Tensor]:
         """New entities ``[N, dim]`` and relations ``[2 R, dim]`` from those before."""

@@ -6,6 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relgraph.errors import ShapeError
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.experts import feed_forward
 
 __all__ = ["TransformerEncoder"]
@@ -78,7 +79,7 @@ class _Layer(nn.Module):
         self.first_norm, self.second_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.project, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.feed_forward = feed_forward(dim, hidden, experts, top, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         x = x + self._attend(self.first_norm(x), real)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.questions import Questions
 from relgraph.kge.scorers.base import Scorer, require_share
 
@@ -52,7 +53,7 @@ class DistMult(Scorer):
         start = partial(nn.init.xavier_normal_, generator=torch.Generator().manual_seed(seed))
         self.entity = as_embeddings(entities, num_entities, dim, "entities", start)
         self.relation = nn.Parameter(start(torch.empty(2 * num_relations, dim)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
         """Queries for the tails of ``(entity, relation, ?)``, ``[B, dim]``, without a bias."""

@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relgraph.data.statements import Qualifiers, Statements
 from relgraph.errors import ProtocolError, ShapeError
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
 from relgraph.kge.facts import Facts
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.interaction import GatedFusion, Interaction
 from relgraph.kge.layers.sequences import ENTITY_ROLES, RELATION_ROLES, Sequences, interleave, read_in_groups
 from relgraph.kge.layers.transformer import TransformerEncoder
@@ -171,14 +173,14 @@ class HyperFormer(Scorer):
                 attention_dropout=attention_dropout,
                 dropout=hidden_dropout,
             )
-            self.entity_dropout, self.input_dropout = nn.Dropout(entity_dropout), nn.Dropout(input_dropout)
+            self.entity_dropout, self.input_dropout = Dropout(entity_dropout), Dropout(input_dropout)
             if neighbors:
                 self.facts = Facts(num_entities, num_relations)
                 self.no_qualifier = nn.Parameter(start(torch.empty(1, dim)))
                 self.interaction = Interaction(dim, channels, kernel, conv_dropout)
                 self.fusion = GatedFusion(dim)
-                self.neighbor_dropout = nn.Dropout(neighbor_dropout)
-                self.qualifier_dropout = nn.Dropout(qualifier_dropout)
+                self.neighbor_dropout = Dropout(neighbor_dropout)
+                self.qualifier_dropout = Dropout(qualifier_dropout)
 
     def learn_from(self, train: Statements) -> None:
         """Keep the facts that neighbours are drawn from.
@@ -223,29 +225,32 @@ class HyperFormer(Scorer):
 
         ``change`` are vectors that the first and the second token are averaged with.
         """
+        numbers, local = questions.renumbered()
+        rows = self.entity(numbers)  # once, so that the gradient of the table is made once
 
         def read(group: Tensor, sequences: Sequences) -> Tensor:
-            tokens = self._tokens(sequences)
+            tokens = self._tokens(sequences, rows)
             if change is not None:
                 first, second = (x[group, None] for x in change)
                 tokens = torch.cat([(tokens[:, :1] + first) / 2, (tokens[:, 1:2] + second) / 2, tokens[:, 2:]], 1)
             out = self.encoder(self.input_dropout(tokens), sequences.real)
             return torch.stack([out[torch.arange(len(group), device=group.device), sequences.asked], out[:, 1]], 1)
 
-        answer, relation = read_in_groups(questions, read).unbind(1)
+        answer, relation = read_in_groups(local, read).unbind(1)
         return answer, relation
 
-    def _tokens(self, sequences: Sequences) -> Tensor:
+    def _tokens(self, sequences: Sequences, rows: Tensor) -> Tensor:
         missing = sequences.entity == MISSING
-        entity = torch.where(missing[..., None], self.mask, self._entity_tokens(sequences.entity.clamp(min=0)))
-        relation = self.norm(self.relation[sequences.relation])
+        known = self._entity_tokens(F.embedding(sequences.entity.clamp(min=0), rows))
+        entity = torch.where(missing[..., None], self.mask, known)
+        relation = self.norm(F.embedding(sequences.relation, self.relation))
         if self.entity_roles is not None and self.relation_roles is not None:
             entity_role, relation_role = sequences.roles
             entity, relation = entity + self.entity_roles[entity_role], relation + self.relation_roles[relation_role]
         return interleave(entity, relation)
 
-    def _entity_tokens(self, index: Tensor) -> Tensor:
-        tokens: Tensor = self.entity_dropout(self.norm(self.entity(index)))
+    def _entity_tokens(self, rows: Tensor) -> Tensor:
+        tokens: Tensor = self.entity_dropout(self.norm(rows))
         return tokens
 
     def _neighbors(self, questions: Questions) -> tuple[Tensor, Tensor, Tensor]:
@@ -275,7 +280,7 @@ class HyperFormer(Scorer):
         known = questions.qualifiers.entity != MISSING
         row = questions.qualifiers.statement[known]
         product = self.norm(self.relation[questions.qualifiers.relation[known]])
-        product = product * self._entity_tokens(questions.qualifiers.entity[known])
+        product = product * self._entity_tokens(self.entity(questions.qualifiers.entity[known]))
         counts = torch.bincount(row, minlength=len(questions))[:, None]
         total = product.new_zeros(len(questions), product.shape[1]).index_add(0, row, product)
         return torch.where(counts > 0, total / counts.clamp(min=1), none)

@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.norm import BatchNorm
 from relgraph.kge.questions import Questions
 from relgraph.kge.scorers.base import Scorer, require_share
@@ -99,9 +100,9 @@ class LowFER(Scorer):
         self.input_norm = BatchNorm(dim) if normalize else nn.Identity()
         self.output_norm = BatchNorm(dim) if normalize else nn.Identity()
         self.normalize = normalize
-        self.input_dropout = nn.Dropout(input_dropout)
-        self.product_dropout = nn.Dropout(product_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.input_dropout = Dropout(input_dropout)
+        self.product_dropout = Dropout(product_dropout)
+        self.output_dropout = Dropout(output_dropout)
         self._table: _Table | None = None
 
     def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from relgraph.data.statements import Statements
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
 from relgraph.kge.facts import Facts
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.messages import Composition, StatementConv
 from relgraph.kge.layers.sequences import Sequences, interleave, read_in_groups
 from relgraph.kge.layers.transformer import TransformerEncoder
@@ -115,7 +116,7 @@ class StarE(Scorer):
                 dropout=transformer_dropout,
             )
             self.linear = nn.Linear(dim, dim)
-        self.entity_dropout = nn.Dropout(entity_dropout)
+        self.entity_dropout = Dropout(entity_dropout)
         self._kept: tuple[list[int], _Tables] | None = None
 
     def learn_from(self, train: Statements) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relgraph.kge.embeddings import Embeddings, as_embeddings, require_positive
+from relgraph.kge.layers.dropout import Dropout
 from relgraph.kge.layers.norm import BatchNorm
 from relgraph.kge.questions import Questions
 from relgraph.kge.scorers.base import Scorer, require_share
@@ -77,9 +78,9 @@ class TuckER(Scorer):
         self.core = nn.Parameter(torch.empty(relation_dim, dim, dim).uniform_(-1, 1, generator=generator))
         self.input_norm = BatchNorm(dim)
         self.output_norm = BatchNorm(dim)
-        self.input_dropout = nn.Dropout(input_dropout)
-        self.matrix_dropout = nn.Dropout(matrix_dropout)
-        self.output_dropout = nn.Dropout(output_dropout)
+        self.input_dropout = Dropout(input_dropout)
+        self.matrix_dropout = Dropout(matrix_dropout)
+        self.output_dropout = Dropout(output_dropout)
 
     def encode(self, questions: Questions) -> tuple[Tensor, Tensor | None]:
         """Queries for the tails of ``(entity, relation, ?)``, ``[B, dim]``, without a bias."""

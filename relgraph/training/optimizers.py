@@ -112,8 +112,16 @@ def optimizer_maker(
     if weight_decay is not None and not weight_decay >= 0:
         raise ProtocolError(f"weight_decay: expected at least 0, got {weight_decay}")
     kind: Any = (_ROWS if sparse else _DENSE)[name]
-    options = {} if weight_decay is None else {"weight_decay": weight_decay}
-    return lambda parameters: kind(parameters, lr=lr, **options)
+    options: dict[str, Any] = {} if weight_decay is None else {"weight_decay": weight_decay}
+
+    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        listed = list(parameters)
+        # one pass over a parameter and its moments; on a GPU torch chooses, and clipping of float16 needs its own way
+        fused = not sparse and all(p.device.type == "cpu" and p.is_floating_point() for p in listed)
+        made: Optimizer = kind(listed, lr=lr, **options, **({"fused": True} if fused else {}))
+        return made
+
+    return make
 
 
 def has_sparse_gradients(optimizer: Optimizer) -> bool:

@@ -14,7 +14,7 @@ from relgraph.data.statements import Qualifiers, Statements, Vocabulary
 from relgraph.errors import ProtocolError
 from relgraph.kge import BCE, CE, N3, SCORERS, DistMult, Sampled, Scorer, fit
 from relgraph.kge.batches import Batch, Batches
-from relgraph.kge.losses import Loss, known_among
+from relgraph.kge.losses import Answers, Loss, known_among
 from relgraph.kge.training import LinkPredictionJob
 from tests.kge.test_kge_training import ring, small, twins
 
@@ -55,7 +55,7 @@ def expected_pairs(statements: Statements) -> Counter[tuple[int, int, int]]:
     return Counter(every | {(t, r + statements.num_relations, h) for h, r, t in every})
 
 
-@pytest.mark.parametrize("loss", [BCE(), BCE(answers="one"), CE(), CE(answers="all"), Sampled(3)])
+@pytest.mark.parametrize("loss", [BCE(), BCE(answers="one"), CE(), CE(answers="all"), CE(negatives=4), Sampled(3)])
 def test_an_epoch_has_every_pair_once(loss: Loss) -> None:
     found: Counter[tuple[int, int, int]] = Counter()
     for batch in job(loss, star(), size=3).batches(1):
@@ -121,6 +121,40 @@ def test_sampled_is_the_published_formula(shared: bool, temperature: float) -> N
     torch.testing.assert_close(training.loss(batch), total / len(batch))
 
 
+@pytest.mark.parametrize("answers", ["one", "all"])
+def test_a_sampled_softmax_weighs_what_was_drawn(answers: Answers) -> None:
+    training = job(CE(0.0, answers, negatives=3), star())
+    batch, score = one_batch(training)
+    assert batch.negatives is not None
+    assert batch.log_weight is not None
+    ptr, index = batch.answers
+    own = sorted(set(index.tolist()))
+    others = [n for n in batch.negatives.tolist() if n not in own]
+    assert batch.negatives.tolist() == [*own, *others]
+    assert all(n < 8 for n in others)
+    total = score.new_zeros(())
+    for i, row in enumerate(score):
+        rest = (8 - len(own)) / max(len(others), 1) * row[others].exp().sum()
+        total = total + (row[own].exp().sum() + rest).log() - row[index[ptr[i] : ptr[i + 1]]].mean()
+    torch.testing.assert_close(training.loss(batch), total / len(batch))
+
+
+def test_a_sampled_softmax_is_right_on_average() -> None:
+    """The sum of exponentials over all epochs is that of all candidates that may be drawn."""
+    training = job(CE(negatives=2), star(), size=3)
+    sums, rows = 0.0, 0
+    with torch.no_grad():
+        scores = training.scorer.candidates()[0].sum(1)  # any function of the entity
+        for epoch in range(2000):
+            for batch in training.batches(epoch):
+                assert batch.negatives is not None
+                assert batch.log_weight is not None
+                if float(batch.log_weight.max()) > 0:  # else every draw was an answer, and nothing stands for the rest
+                    sums += float((batch.log_weight.double().exp() * scores[batch.negatives].exp()).sum())
+                    rows += 1
+    assert sums / rows == pytest.approx(float(scores[:8].exp().sum()), rel=0.01)
+
+
 def test_negatives_are_drawn_anew_and_from_main_entities() -> None:
     training = job(Sampled(40, shared=False), star(), size=4)
     drawn = [batch.negatives for epoch in (0, 1) for batch in training.batches(epoch)]
@@ -168,7 +202,7 @@ def test_known_negatives() -> None:
 
 
 @pytest.mark.parametrize("name", SCORERS)
-@pytest.mark.parametrize("loss", ["1-vs-all", "ce", CE(answers="all"), Sampled(8, mask_known=False)])
+@pytest.mark.parametrize("loss", ["1-vs-all", "ce", CE(answers="all"), CE(negatives=6), Sampled(8, mask_known=False)])
 def test_every_scorer_learns_by_every_loss(name: str, loss: Loss) -> None:
     scorer = small(name, twins())
     history = fit(scorer, twins(), epochs=15, batch_size=16, lr=0.02, loss=loss, progress=False)  # type: ignore[arg-type]
@@ -200,6 +234,8 @@ def test_bad_losses() -> None:
         N3(0)
     with pytest.raises(ProtocolError, match="negatives: expected a whole number"):
         Sampled(0)
+    with pytest.raises(ProtocolError, match="negatives: expected a whole number"):
+        CE(negatives=True)
     with pytest.raises(ProtocolError, match="corruption: expected 'uniform' or 'bernoulli'"):
         Sampled(1, "both")  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match="temperature: expected at least 0"):
