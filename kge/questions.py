@@ -61,7 +61,7 @@ class Questions:
         known = named != MISSING
         numbers, place = torch.unique(named[known], return_inverse=True)
         named = named.masked_scatter(known, place)
-        new = list(named.split([part.numel() for part in parts]))
+        new = list(torch.split(named, [part.numel() for part in parts]))
         if pairs is not None:
             pairs = replace(pairs, entity=new.pop())
         return numbers, Questions(new[0], self.relation, None if self.tail is None else new[1], pairs)
