@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from relgraph.data.progress import track
-from relgraph.data.statements import Statements
+from relgraph.data.statements import Statements, csr_ptr
 from relgraph.errors import ProtocolError
 from relgraph.kge.blocks import ScoreSource
 from relgraph.kge.known import KnownAnswers
 from relgraph.kge.metrics import HITS, Metrics
 from relgraph.kge.protocol import Protocol, ProtocolOptions
-from relgraph.kge.questions import Position, ask
+from relgraph.kge.questions import Position, ask, question_keys
 from relgraph.kge.ranks import Ranks
 from relgraph.kge.scorers.base import Scorer
 from relgraph.ops import rank_scores
-from relgraph.ops.tiles import Csr, csr_rows
+from relgraph.ops.tiles import Csr, csr_rows, csr_select
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -58,16 +58,12 @@ class Evaluation:
         filter = asked.filter_for(statements)
         sources = [] if filter == "none" else list(asked.known)
         self.facts = [*asked.known] if asked.train is None else [asked.train]
-        self.asked = {position: ask(statements, position) for position in self.positions}
         self.candidates = {position: asked.candidates_for(statements, position) for position in self.positions}
-        self.known = {
-            position: KnownAnswers(
-                sources, self.asked[position][0], position, filter == "strict", both=filter == "loose-both"
-            )
-            for position in self.positions
-        }
+        self.asked: dict[Position, _Asked] = {}
         for position in self.positions:
-            _require_among(self.asked[position][1], self.candidates[position], position, statements)
+            found = _Asked(statements, position, self.candidates[position], sources, filter)
+            _require_among(found.answers, self.candidates[position], position, statements)
+            self.asked[position] = found
         given = asked.candidates
         main = [self.candidates[p].numel() for p in self.positions if p != "qualifier"]
         values = [self.candidates[p].numel() for p in self.positions if p == "qualifier"]
@@ -96,24 +92,63 @@ class Evaluation:
             steps = [
                 (position, start)
                 for position in self.positions
-                for start in range(0, len(self.asked[position][0]), self.batch_size)
+                for start in range(0, len(self.asked[position].questions), self.batch_size)
             ]
             parts: dict[str, list[Ranks]] = {position: [] for position in self.positions}
             for position, start in track(steps, "ranking", progress):
                 parts[position].append(self._rank(source, position, start))
         finally:
             scorer.train(training)
-        ranks = {position: Ranks.cat(part) for position, part in parts.items()}
+        ranks: dict[str, Ranks] = {
+            position: asked.in_order(Ranks.cat(parts[position])) for position, asked in self.asked.items()
+        }
         return Metrics(ranks, self.protocol, self.statements, self.facts, self.hits)
 
     def _rank(self, source: ScoreSource, position: Position, start: int) -> Ranks:
-        questions, answers, statement = self.asked[position]
-        batch = torch.arange(start, min(start + self.batch_size, len(questions)))
-        known, answer, candidates = self.known[position].rows(batch), answers[batch], self.candidates[position]
-        device = source.device
-        filter = known[0].to(device), known[1].to(device)
-        counts = rank_scores(source(questions.select(batch)), answer.to(device), filter, candidates.to(device))
-        return Ranks(counts.greater.cpu(), counts.equal.cpu(), _left(known, answer, candidates), statement[batch])
+        asked, device = self.asked[position], source.device
+        batch = torch.arange(start, min(start + self.batch_size, len(asked.questions)))
+        ptr, chosen = csr_select(asked.targets, batch)
+        known = asked.known.rows(batch)
+        counts = rank_scores(
+            source(asked.questions.select(batch)),
+            asked.answers[chosen].to(device),
+            (known[0].to(device), known[1].to(device)),
+            self.candidates[position].to(device),
+            csr_rows(ptr).to(device),
+        )
+        return Ranks(counts.greater.cpu(), counts.equal.cpu(), asked.left[chosen], asked.statement[chosen])
+
+
+class _Asked:
+    """What statements ask for at a position: each distinct question once, with all its answers.
+
+    Args:
+        statements: What is ranked.
+        position: What is asked for.
+        candidates: Who competes.
+        known: Statements whose answers are filtered.
+        filter: How; see :class:`~relgraph.kge.Protocol`.
+    """
+
+    def __init__(
+        self,
+        statements: Statements,
+        position: Position,
+        candidates: Tensor,
+        known: Sequence[Statements],
+        filter: str,
+    ) -> None:
+        every, self.answers, self.statement = ask(statements, position)
+        key = question_keys(every, with_qualifiers=True, ordered=True)  # what some scorer may tell apart
+        order = key.argsort(stable=True)
+        self.targets: Csr = csr_ptr(torch.bincount(key)), order
+        self.questions = every.select(order[self.targets[0][:-1]])
+        self.known = KnownAnswers(known, self.questions, position, filter == "strict", both=filter == "loose-both")
+        self.left = _left(self.known.rows(slice(None)), self.targets, self.answers, candidates)
+
+    def in_order(self, ranks: Ranks) -> Ranks:
+        """Ranks that were taken question by question, in the order of the statements."""
+        return ranks.select(self.targets[1].argsort())
 
 
 def evaluate(
@@ -180,9 +215,21 @@ def _require_among(answers: Tensor, candidates: Tensor, position: Position, stat
         )
 
 
-def _left(known: Csr, answers: Tensor, candidates: Tensor) -> Tensor:
-    """How many candidates each question has after filtering, the answer among them."""
-    row, index = csr_rows(known[0]), known[1]
-    removed = torch.isin(index, candidates) & (index != answers[row])
-    counts = torch.zeros_like(answers).index_add_(0, row, removed.long())
-    return candidates.numel() - counts
+def _left(known: Csr, targets: Csr, answers: Tensor, candidates: Tensor) -> Tensor:
+    """How many candidates each answer has after filtering, itself among them, int64 ``[T]``.
+
+    Args:
+        known: The known answers of each question.
+        targets: Which answers are those of each question.
+        answers: int64 ``[T]``.
+        candidates: Who competes.
+    """
+    row, order = csr_rows(targets[0]), targets[1]
+    inside = torch.isin(known[1], candidates)
+    owner, index = csr_rows(known[0])[inside], known[1][inside]
+    removed = torch.bincount(owner, minlength=len(known[0]) - 1)[row]
+    size = int(torch.cat([index, answers]).max()) + 1
+    itself = torch.isin(row * size + answers[order], owner * size + index)  # it is not removed
+    left = torch.empty_like(answers)
+    left[order] = candidates.numel() - removed + itself.long()
+    return left

@@ -121,20 +121,21 @@ def ask(statements: Statements, position: Position) -> tuple[Questions, Tensor, 
     return Questions(head[owner], relation[owner], tail[owner], replace(asked, entity=entity)), pairs.entity, owner
 
 
-def question_keys(questions: Questions, *, with_qualifiers: bool) -> Tensor:
+def question_keys(questions: Questions, *, with_qualifiers: bool, ordered: bool = False) -> Tensor:
     """A number for each question, int64 ``[B]`` from 0 without gaps; equal questions, equal numbers.
 
     Args:
         questions: All questions that are to be told apart.
-        with_qualifiers: Whether qualifiers count; order and repeats of pairs make no difference. Without them a
-            question for a qualifier's value still has its relation.
+        with_qualifiers: Whether qualifiers count. Without them a question for a qualifier's value still has its
+            relation.
+        ordered: Whether order and repeats of pairs make a difference.
     """
     parts = [questions.entity, questions.relation]
     if questions.tail is not None:
         parts.append(questions.tail)
     if questions.qualifiers is not None:
         pairs = questions.qualifiers
-        parts.append(qualifier_sets(pairs if with_qualifiers else _only_asked(pairs)))
+        parts.append(qualifier_sets(pairs if with_qualifiers else _only_asked(pairs), ordered))
     key = torch.zeros_like(questions.entity)
     for part in parts:
         # numbers may be large: each is made dense before the next is put beside it
@@ -164,16 +165,18 @@ def group_answers(key: Tensor, answer: Tensor, num_keys: int) -> Csr:
     return csr_ptr(counts), answer[new]
 
 
-def qualifier_sets(qualifiers: Qualifiers) -> Tensor:
+def qualifier_sets(qualifiers: Qualifiers, ordered: bool = False) -> Tensor:
     """A number for the set of qualifier pairs of each statement, int64 ``[S]``; equal sets, equal numbers.
 
-    Order and repeats of pairs make no difference. The empty set is 0.
+    Order and repeats of pairs make no difference, unless ``ordered``. The empty set is 0.
     """
     value = qualifiers.entity - MISSING  # a missing one is a value of its own
     span = int(value.max()) + 1 if qualifiers.num_pairs else 1
     distinct, pair_id = torch.unique(qualifiers.relation * span + value, return_inverse=True)
     num_pairs = max(distinct.numel(), 1)
-    ptr, pair_id = group_answers(csr_rows(qualifiers.ptr), pair_id, len(qualifiers))
+    ptr = qualifiers.ptr
+    if not ordered:
+        ptr, pair_id = group_answers(csr_rows(ptr), pair_id, len(qualifiers))
     counts = ptr.diff()
     number = torch.zeros_like(counts)
     used = 1

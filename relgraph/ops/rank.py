@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from relgraph.data.statements import csr_ptr
 from relgraph.errors import ProtocolError, ShapeError
 from relgraph.ops.backends import choose
 from relgraph.ops.blocks import TiledScores
@@ -15,6 +16,8 @@ from relgraph.ops.tiles import (
     RowBlock,
     Scores,
     check_csr,
+    check_numbers,
+    csr_rows,
     csr_select,
     distinct_csr,
     full_precision,
@@ -25,12 +28,13 @@ from relgraph.ops.tiles import (
 __all__ = ["RankCounts", "rank", "rank_scores"]
 
 _ROWS = 256
-_COLUMNS = 16_384
+_COLUMNS = 65_536
+_TILE = 2**22  # scores at once
 _KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class RankCounts(NamedTuple):
-    """How many other candidates stand above and beside the answer; both int64 ``[B]``."""
+    """How many other candidates stand above and beside each answer; both int64 ``[T]``."""
 
     greater: Tensor
     equal: Tensor
@@ -58,46 +62,54 @@ def rank(
     target: Tensor,
     filter: Csr | None = None,
     *,
+    row: Tensor | None = None,
     query_bias: Tensor | None = None,
     candidate_bias: Tensor | None = None,
     alpha: float = 1.0,
     candidate_subset: Tensor | None = None,
 ) -> RankCounts:
-    r"""Count the candidates that score above the target of each query, and those that score the same.
+    r"""Count the candidates that score above each target, and those that score the same.
 
-    .. math:: g_i = |\{j \in C_i : s_{ij} > s_{i t_i}\}|, \quad e_i = |\{j \in C_i : s_{ij} = s_{i t_i}\}|, \quad
-              C_i = C \setminus F_i \setminus \{t_i\}
+    .. math:: g_n = |\{j \in C_n : s_{ij} > s_{i t_n}\}|, \quad e_n = |\{j \in C_n : s_{ij} = s_{i t_n}\}|, \quad
+              C_n = C \setminus F_i \setminus \{t_n\}, \quad i = r_n
 
-    with :math:`s_{ij} = \alpha\, q_i \cdot k_j + a_i + b_j`. Scores exist in tiles of at most 256 x 16,384. The
-    target's own score is read from the tile that holds it, never computed apart, so ties are exact. Queries are
-    walked in the order of their targets: where there are several tiles of candidates, few of them are computed
-    twice. Half precision is raised to float32, and float32 products are never shortened to TF32 or bfloat16. On CUDA
-    a Triton kernel takes one pass over the candidates for all queries.
+    with :math:`s_{ij} = \alpha\, q_i \cdot k_j + a_i + b_j` and the query :math:`r_n` of target :math:`n`. Each query
+    is scored once, however many targets it has. Scores exist in tiles of at most 4 million. The target's own score is
+    read from the tile that holds it, never computed apart, so ties are exact. Queries are walked in the order of their
+    targets: where there are several tiles of candidates, few of them are computed twice. Half precision is raised to
+    float32, and float32 products are never shortened to TF32 or bfloat16. On CUDA a Triton kernel takes one pass over
+    the candidates for all targets.
 
     Args:
         query: ``[B, K]``, a floating dtype.
         candidates: ``[N, K]``, the same dtype and device.
-        target: The answer of each query, int64 ``[B]``, a candidate number.
+        target: Answers, int64 ``[T]``, candidate numbers.
         filter: CSR ``(ptr, index)`` of the known answers of each query, which do not compete. Any order; repeats
             count once; whether the target is among them makes no difference.
+        row: The query of each target, int64 ``[T]``; by default target ``i`` is that of query ``i``, and ``T = B``.
         query_bias: ``[B]`` or ``None``.
         candidate_bias: ``[N]`` or ``None``.
         alpha: Factor of the product.
         candidate_subset: int64 numbers of the candidates that compete, in any order; all by default.
 
     Returns:
-        ``greater`` and ``equal``, int64 ``[B]``.
+        ``greater`` and ``equal``, int64 ``[T]``.
 
     Raises:
         ShapeError: If the shapes above do not hold.
         ProtocolError: If a score is NaN, or a target is not in ``candidate_subset``.
     """
-    return rank_scores(Scores(query, candidates, query_bias, candidate_bias, alpha), target, filter, candidate_subset)
+    scores = Scores(query, candidates, query_bias, candidate_bias, alpha)
+    return rank_scores(scores, target, filter, candidate_subset, row)
 
 
 @torch.no_grad()
 def rank_scores(
-    scores: TiledScores, target: Tensor, filter: Csr | None = None, candidate_subset: Tensor | None = None
+    scores: TiledScores,
+    target: Tensor,
+    filter: Csr | None = None,
+    candidate_subset: Tensor | None = None,
+    row: Tensor | None = None,
 ) -> RankCounts:
     """:func:`rank` of scores that need not be a product.
 
@@ -106,6 +118,7 @@ def rank_scores(
         target: As in :func:`rank`.
         filter: As in :func:`rank`.
         candidate_subset: As in :func:`rank`.
+        row: As in :func:`rank`.
 
     Returns:
         As :func:`rank`.
@@ -117,10 +130,7 @@ def rank_scores(
     kernel = _KERNEL if isinstance(scores, Scores) else ()
     picked = choose("rank", scores.device, scores.dtype, numba=(*_KERNEL, torch.float64), triton=kernel)
     scores = scores.accurate()
-    if target.dtype != torch.int64 or target.shape != (scores.num_queries,):
-        raise ShapeError(f"target: expected int64 [{scores.num_queries}], got {target.dtype} {list(target.shape)}")
-    one_each = torch.arange(len(target) + 1, device=target.device)
-    check_csr("target", (one_each, target), len(target), scores.num_candidates)
+    _check_targets(target, row, scores)
     filter = checked_filter(filter, scores)
     if candidate_subset is not None:
         scores, place = subset_scores(scores, candidate_subset)
@@ -129,30 +139,50 @@ def rank_scores(
     if picked == "triton" and isinstance(scores, Scores):
         from relgraph.ops.kernels.rank import rank_counts  # loads Triton
 
+        if row is not None:
+            scores, filter = scores.select(row, slice(None)), csr_select(filter, row)
         return RankCounts(*rank_counts(scores, target, filter))
-    order = target.argsort(stable=True)
+    if row is None:
+        row = torch.arange(len(target), device=target.device)
+    by_query = csr_ptr(torch.bincount(row, minlength=scores.num_queries)), row.argsort(stable=True)
+    asked = (by_query[0].diff() > 0).nonzero()[:, 0]
+    walk = asked[target[by_query[1][by_query[0][asked]]].argsort(stable=True)]
+    num_rows = min(_ROWS, max(_TILE // max(min(scores.num_candidates, _COLUMNS), 1), 1))
     greater, equal = torch.zeros_like(target), torch.zeros_like(target)
     with full_precision(scores.device):
-        for span in spans(len(target), _ROWS):
-            rows = order[span]
-            counts = _count(scores.select(rows, slice(None)), target[rows], csr_select(filter, rows), picked == "numba")
-            greater[rows], equal[rows] = counts
+        for span in spans(len(walk), num_rows):
+            queries = walk[span]
+            ptr, chosen = csr_select(by_query, queries)
+            part = scores.select(queries, slice(None))
+            counts = _count(part, (ptr, target[chosen]), csr_select(filter, queries), picked == "numba")
+            greater[chosen], equal[chosen] = counts
     return RankCounts(greater, equal)
 
 
-def _count(scores: TiledScores, target: Tensor, filter: Csr, compiled: bool) -> RankCounts:
-    """The counters of one block of queries."""
+def _check_targets(target: Tensor, row: Tensor | None, scores: TiledScores) -> None:
+    size = scores.num_queries if row is None else row.numel()
+    if target.dtype != torch.int64 or target.shape != (size,):
+        raise ShapeError(f"target: expected int64 [{size}], got {target.dtype} {list(target.shape)}")
+    check_numbers("target", target, scores.num_candidates)
+    if row is not None:
+        if row.dtype != torch.int64 or row.dim() != 1:
+            raise ShapeError(f"row: expected int64 [T], got {row.dtype} {list(row.shape)}")
+        check_numbers("row", row, scores.num_queries)
+
+
+def _count(scores: TiledScores, targets: Csr, filter: Csr, compiled: bool) -> RankCounts:
+    """The counters of the targets of one block of queries."""
     rows = slice(0, scores.num_queries)
-    row = torch.arange(scores.num_queries, device=target.device)
+    row, target = csr_rows(targets[0]), targets[1]
     columns = list(spans(scores.num_candidates, _COLUMNS))
     known = RowBlock(filter, rows, scores.num_candidates, _COLUMNS)
     home = torch.div(target, _COLUMNS, rounding_mode="floor")
-    own = torch.empty(scores.num_queries, dtype=scores.dtype, device=scores.device)  # the target's score
+    own = torch.empty(len(target), dtype=scores.dtype, device=scores.device)  # the target's score
     kept: dict[int, Tensor] = {}
     for number in torch.unique(home).tolist():
         score = scores.tile(rows, columns[number])
-        mine = row[home == number]
-        own[mine] = score[mine, target[mine] - columns[number].start]
+        mine = (home == number).nonzero()[:, 0]
+        own[mine] = score[row[mine], target[mine] - columns[number].start]
         kept = {number: score}
     refuse_nan(own)
     count = _count_tile
@@ -163,21 +193,23 @@ def _count(scores: TiledScores, target: Tensor, filter: Csr, compiled: bool) -> 
     counts = RankCounts(torch.zeros_like(target), torch.zeros_like(target))
     for number, part in enumerate(columns):
         score = kept.pop(number) if number in kept else scores.tile(rows, part)
-        count(score, own, target, part.start, known.positions(number, part), counts)
+        count(score, own, targets, part.start, known.positions(number, part), counts)
     return counts
 
 
 def _count_tile(
-    score: Tensor, own: Tensor, target: Tensor, start: int, known: tuple[Tensor, Tensor], counts: RankCounts
+    score: Tensor, own: Tensor, targets: Csr, start: int, known: tuple[Tensor, Tensor], counts: RankCounts
 ) -> None:
     """What :func:`relgraph.ops.rank_numba.count_tile` does, on any device; ``score`` is changed."""
     refuse_nan(score)
+    row, target = csr_rows(targets[0]), targets[1]
+    score[known] = torch.nan  # neither above nor beside anything: it takes a candidate out of both counts
     inside = ((target >= start) & (target < start + score.shape[1])).nonzero()[:, 0]
-    # a NaN is neither above nor beside anything: it takes a candidate out of both counts
-    score[known] = torch.nan
-    score[inside, target[inside] - start] = torch.nan
-    counts.greater.add_((score > own[:, None]).sum(1))
-    counts.equal.add_((score == own[:, None]).sum(1))
+    counts.equal[inside] -= (score[row[inside], target[inside] - start] == own[inside]).long()
+    for part in spans(len(target), max(len(score), 1)):  # so many rows at once as a tile has
+        rivals, mine = score[row[part]], own[part, None]
+        counts.greater[part] += (rivals > mine).sum(1)
+        counts.equal[part] += (rivals == mine).sum(1)
 
 
 def subset_scores(scores: TiledScores, subset: Tensor) -> tuple[TiledScores, Tensor]:

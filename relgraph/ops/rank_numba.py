@@ -6,58 +6,70 @@ from typing import Any
 
 from torch import Tensor
 
-from relgraph.ops.compiled import compiled
-from relgraph.ops.tiles import refuse_nan
+from relgraph.ops.compiled import compiled, over_rows
+from relgraph.ops.tiles import Csr, refuse_nan
 
 __all__ = ["count_tile"]
 
+_ROWS = 16  # worth a thread
+
 
 def count_tile(
-    score: Tensor, own: Tensor, target: Tensor, start: int, known: tuple[Tensor, Tensor], counts: tuple[Tensor, Tensor]
+    score: Tensor, own: Tensor, targets: Csr, start: int, known: tuple[Tensor, Tensor], counts: tuple[Tensor, Tensor]
 ) -> None:
-    """Add what a tile of scores has above and beside the targets, in one pass over it.
+    """Add what a tile of scores has above and beside the targets, in one pass over it for each target of a row.
 
     Args:
         score: ``[rows, width]``, contiguous.
-        own: The target's score of each row, ``[rows]``.
-        target: The target of each row, int64 ``[rows]``.
+        own: The score of each target, ``[T]``.
+        targets: CSR of the targets of each row.
         start: The candidate in the first column.
         known: Row and column, counted inside the tile, of candidates that do not compete, each once.
-        counts: Where to add: greater and equal, int64 ``[rows]``.
+        counts: Where to add: greater and equal, int64 ``[T]``.
 
     Raises:
         ProtocolError: If a score is NaN; the counts mean nothing then.
     """
-    arrays = [tensor.numpy() for tensor in (score, own, target, *known, *counts)]
-    if _count(*arrays[:3], start, *arrays[3:]):
+    arrays = [tensor.numpy() for tensor in (score, own, *targets, *counts)]
+    row, column = (tensor.numpy() for tensor in known)
+    if any(over_rows(lambda first, last: _count(first, last, start, *arrays), len(score), _ROWS)):
         refuse_nan(score)
+    _take_out(row, column, start, *arrays)
 
 
 @compiled
 def _count(
-    score: Any, own: Any, target: Any, start: int, known_row: Any, known_column: Any, greater: Any, equal: Any
+    first: int, last: int, start: int, score: Any, own: Any, ptr: Any, target: Any, greater: Any, equal: Any
 ) -> bool:
     missing = 0
     width = score.shape[1]
-    for i in range(score.shape[0]):
-        mine = own[i]
-        above = beside = strange = 0
-        for j in range(width):
-            s = score[i, j]
-            above += s > mine
-            beside += s == mine
-            strange += s != s
-        greater[i] += above
-        equal[i] += beside
-        missing += strange
-        if start <= target[i] < start + width:
-            equal[i] -= 1
-    for n in range(known_row.size):
-        i, j = known_row[n], known_column[n]
-        if start + j == target[i]:
-            continue
-        if score[i, j] > own[i]:
-            greater[i] -= 1
-        elif score[i, j] == own[i]:
-            equal[i] -= 1
+    for i in range(first, last):
+        for n in range(ptr[i], ptr[i + 1]):
+            mine = own[n]
+            above = beside = strange = 0
+            for j in range(width):
+                s = score[i, j]
+                above += s > mine
+                beside += s == mine
+                strange += s != s
+            greater[n] += above
+            equal[n] += beside
+            missing += strange
+            if start <= target[n] < start + width:
+                equal[n] -= 1
     return missing > 0
+
+
+@compiled
+def _take_out(
+    row: Any, column: Any, start: int, score: Any, own: Any, ptr: Any, target: Any, greater: Any, equal: Any
+) -> None:
+    for place in range(row.size):
+        i, j = row[place], column[place]
+        for n in range(ptr[i], ptr[i + 1]):
+            if start + j == target[n]:
+                continue
+            if score[i, j] > own[n]:
+                greater[n] -= 1
+            elif score[i, j] == own[n]:
+                equal[n] -= 1

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relgraph.errors import ProtocolError, ShapeError
-from relgraph.ops import RankCounts, rank, top_k
+from relgraph.ops import RankCounts, rank, top_k, use_backend
+from relgraph.ops.backends import Backend
 
 RANK, TOP_K = sys.modules["relgraph.ops.rank"], sys.modules["relgraph.ops.top_k"]
 
@@ -37,6 +38,7 @@ def problems(draw: st.DrawFn) -> dict[str, Any]:
         "known": known,
         "subset": subset,
         "target": draw(st.lists(st.sampled_from(subset or range(n)), min_size=b, max_size=b)),
+        "row": draw(st.none() | st.lists(st.integers(0, b - 1), max_size=9)),
         "rows": draw(st.integers(1, 4)),
         "columns": draw(st.integers(1, 6)),
         "k": draw(st.integers(1, n + 2)),
@@ -71,17 +73,24 @@ def arguments(p: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@given(problems())
-def test_rank_equals_brute_force(p: dict[str, Any]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@given(p=problems(), data=st.data())
+def test_rank_equals_brute_force(backend: Backend, p: dict[str, Any], data: st.DataObject) -> None:
+    asked, target = range(len(p["target"])), p["target"]
+    if p["row"] is not None:  # some queries have several targets, some none
+        asked = p["row"]
+        target = [data.draw(st.sampled_from(p["subset"] or range(len(p["candidates"])))) for _ in asked]
+    row = None if p["row"] is None else torch.tensor(p["row"], dtype=torch.int64)
+    with pytest.MonkeyPatch.context() as patch, use_backend(backend):
         patch.setattr(RANK, "_ROWS", p["rows"])
         patch.setattr(RANK, "_COLUMNS", p["columns"])
-        got = rank(p["query"], p["candidates"], torch.tensor(p["target"]), **arguments(p))
-    for i, row in enumerate(dense(p)):
-        target = p["target"][i]
-        rivals = [j for j in p["subset"] or range(len(row)) if j != target and j not in p["known"][i]]
-        assert got.greater[i] == sum(row[j] > row[target] for j in rivals)
-        assert got.equal[i] == sum(row[j] == row[target] for j in rivals)
+        got = rank(p["query"], p["candidates"], torch.tensor(target, dtype=torch.int64), row=row, **arguments(p))
+    score = dense(p)
+    assert len(got.greater) == len(target)
+    for n, (i, answer) in enumerate(zip(asked, target, strict=True)):
+        rivals = [j for j in p["subset"] or range(len(score[i])) if j != answer and j not in p["known"][i]]
+        assert got.greater[n] == sum(score[i][j] > score[i][answer] for j in rivals)
+        assert got.equal[n] == sum(score[i][j] == score[i][answer] for j in rivals)
 
 
 @given(problems())
@@ -161,8 +170,14 @@ def test_bad_input() -> None:
         rank(q, c, t[:1])
     with pytest.raises(ShapeError, match="target: expected int64"):
         rank(q, c, t.int())
-    with pytest.raises(ShapeError, match=r"target.index: expected numbers in 0..4, got 0..5"):
+    with pytest.raises(ShapeError, match=r"target: expected numbers in 0..4, got 0..5"):
         rank(q, c, t + torch.tensor([0, 1]))
+    with pytest.raises(ShapeError, match=r"target: expected int64 \[3\], got torch.int64 \[2\]"):
+        rank(q, c, t, row=torch.tensor([0, 1, 1]))
+    with pytest.raises(ShapeError, match=r"row: expected numbers in 0..1, got 0..2"):
+        rank(q, c, t, row=torch.tensor([0, 2]))
+    with pytest.raises(ShapeError, match=r"row: expected int64 \[T\], got torch.int32"):
+        rank(q, c, t, row=torch.tensor([0, 1], dtype=torch.int32))
     with pytest.raises(ShapeError, match=r"filter.ptr: expected 3 values"):
         rank(q, c, t, csr([[0]]))
     with pytest.raises(ShapeError, match=r"filter.index"):

@@ -94,6 +94,10 @@ def test_subset_unsorted_filter_and_no_queries() -> None:
     target = torch.tensor([1, 7, 39, 33])
     expected, got = (f(query, candidates, target, filter, **more) for f in (rank, by_kernel))
     assert torch.equal(torch.stack(expected), torch.stack(got))
+    more["row"] = torch.tensor([3, 0, 3, 1, 1])  # the third query has no target
+    target = torch.tensor([1, 7, 39, 33, 2])
+    expected, got = (f(query, candidates, target, filter, **more) for f in (rank, by_kernel))
+    assert torch.equal(torch.stack(expected), torch.stack(got))
     assert not len(by_kernel(query[:0], candidates, target[:0]).greater)
 
 
