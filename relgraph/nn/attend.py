@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch_geometric.utils import softmax
 
 from relgraph.ops.dropout import dropout
 from relgraph.ops.gather_scale_scatter import gather_scale_scatter
+from relgraph.ops.segment_softmax import segment_softmax
 
 __all__ = ["attend"]
 
@@ -38,7 +38,7 @@ def attend(
     Returns:
         ``[num_targets, heads * width]``; 0 for a target without edges.
     """
-    weight = softmax(torch.cat(list(scores)), torch.cat([index[1] for index in edges]), num_nodes=num_targets)
+    weight = segment_softmax(torch.cat(list(scores)), torch.cat([index[1] for index in edges]), num_targets)
     weight = dropout(weight, p, training)
     parts = torch.split(weight, [s.size(0) for s in scores])
     kind = torch.promote_types(values[0].dtype, weight.dtype)

@@ -10,6 +10,7 @@ from relgraph.ops.one_to_n_loss import one_to_n_loss
 from relgraph.ops.pooled_product import pooled_product
 from relgraph.ops.rank import RankCounts, rank, rank_scores
 from relgraph.ops.sampled_loss import sampled_loss
+from relgraph.ops.segment_softmax import segment_softmax
 from relgraph.ops.softmax_loss import softmax_loss
 from relgraph.ops.top_k import top_k, top_k_scores
 
@@ -25,6 +26,7 @@ __all__ = [
     "rank",
     "rank_scores",
     "sampled_loss",
+    "segment_softmax",
     "softmax_loss",
     "top_k",
     "top_k_scores",

@@ -1,12 +1,12 @@
 """The compiled part of :mod:`relgraph.ops.gather_scale_scatter`.
 
-Edges are brought in the order of their targets, if they do not come so, by counting: then each target's row is written
-by one thread, edge after edge. There are no races, and sums do not depend on the number of threads.
+Edges are taken target by target (:mod:`relgraph.ops.groups_numba`): each target's row is written by one thread, edge
+after edge. There are no races, and sums do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from relgraph.ops.compiled import compiled, over_rows
+from relgraph.ops.groups_numba import FEWEST_EDGES, by_group
 
 __all__ = ["dots", "largest", "largest_backward", "sums"]
 
-_FEWEST_EDGES = 4096  # worth a thread
 _LEAST_COLUMNS = 32
 
 
@@ -35,7 +35,7 @@ def sums(
     """``out[group] += weight a[at_a] b[at_b]``, ``[num_groups, d]``; ``crowded`` makes no difference here."""
     out = a.new_empty(num_groups, a.shape[1])
     given = (*_values(a, b, weight), _numbers(at_a), _numbers(at_b))
-    _by_group(_numbers(group), num_groups, lambda *groups: _sums(*given, out.numpy(), *groups))
+    by_group(_numbers(group), num_groups, lambda *groups: _sums(*given, out.numpy(), *groups))
     return out
 
 
@@ -52,7 +52,7 @@ def dots(
     by_weight = torch.empty_like(edge_weight, memory_format=torch.contiguous_format)
     ends = (_numbers(source), _numbers(target), _numbers(edge_type))
     given = (*_values(x, relation, edge_weight), *ends, grad.numpy(), _by_head(by_weight).numpy())
-    over_rows(lambda first, end: _dots(*given, first, end), len(by_weight), _FEWEST_EDGES)
+    over_rows(lambda first, end: _dots(*given, first, end), len(by_weight), FEWEST_EDGES)
     return by_weight
 
 
@@ -69,7 +69,7 @@ def largest(
     # as wide as the values where they are float32, so that both are chosen by one vector instruction
     edge = torch.full((num_targets, x.shape[1]), -1, dtype=torch.int32 if edge_index.shape[1] < 2**31 else torch.int64)
     given = (*_values(x, relation, edge_weight), _numbers(edge_index[0]), _numbers(edge_type))
-    _by_group(_numbers(edge_index[1]), num_targets, lambda *group: _largest(*given, out.numpy(), edge.numpy(), *group))
+    by_group(_numbers(edge_index[1]), num_targets, lambda *group: _largest(*given, out.numpy(), edge.numpy(), *group))
     return out, edge
 
 
@@ -109,44 +109,6 @@ def _by_head(edge_weight: Tensor) -> Tensor:
 
 def _numbers(of_edges: Tensor | None) -> Any:
     return np.empty(0, np.int64) if of_edges is None else of_edges.contiguous().numpy()
-
-
-def _by_group(group: Any, num_groups: int, work: Callable[..., Any]) -> None:
-    """Call ``work(ptr, order, first, end)`` for ranges of groups with about as many edges each, in threads.
-
-    The edges of group ``g`` are ``order[ptr[g]:ptr[g + 1]]``, or the numbers ``ptr[g]`` to ``ptr[g + 1]`` themselves
-    if ``order`` is empty.
-    """
-    ptr, order = np.empty(num_groups + 1, np.int64), np.empty(group.size, np.int64)
-    if _sort(group, ptr, order):
-        order = order[:0]
-
-    def part(first: int, end: int) -> None:
-        # the groups whose edges begin in this share of the edges; the last part has those without edges at the end
-        bounds = np.searchsorted(ptr, (first, end))
-        work(ptr, order, 0 if first == 0 else bounds[0], num_groups if end == group.size else bounds[1])
-
-    over_rows(part, group.size, _FEWEST_EDGES)
-
-
-@compiled
-def _sort(group: Any, ptr: Any, order: Any) -> bool:
-    """Fill ``ptr``, and ``order`` unless the edges are in order already; whether they are."""
-    ptr[:] = 0
-    sorted_already = True
-    for e in range(group.size):
-        ptr[group[e] + 1] += 1
-        if e and group[e] < group[e - 1]:
-            sorted_already = False
-    for g in range(1, ptr.size):
-        ptr[g] += ptr[g - 1]
-    if sorted_already:
-        return True
-    place = ptr[:-1].copy()
-    for e in range(group.size):
-        order[place[group[e]]] = e
-        place[group[e]] += 1
-    return False
 
 
 @compiled(any_order=True)  # type: ignore[untyped-decorator]

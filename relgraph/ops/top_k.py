@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import ShapeError
+from relgraph.ops.backends import choose
 from relgraph.ops.blocks import TiledScores
 from relgraph.ops.rank import checked_filter, place_filter, subset_scores
 from relgraph.ops.tiles import Csr, RowBlock, Scores, full_precision, refuse_nan, spans
@@ -14,6 +15,7 @@ __all__ = ["best_of_rows", "top_k", "top_k_scores"]
 
 _ROWS = 256
 _COLUMNS = 16_384
+_KERNEL = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @torch.no_grad()
@@ -31,7 +33,8 @@ def top_k(
     """The ``k`` candidates with the highest scores that are not filtered, the best first.
 
     Scores are ``alpha * query @ candidates.T + query_bias[:, None] + candidate_bias``, in tiles of at most
-    256 x 16,384. Of equal scores the lower candidate number comes first, at the edge of the ``k`` too.
+    256 x 16,384. Of equal scores the lower candidate number comes first, at the edge of the ``k`` too. On CUDA a
+    Triton kernel writes the highest score of every 64 candidates, and a second one looks into the best ``k`` of those.
 
     Args:
         query: ``[B, K]``, a floating dtype.
@@ -75,6 +78,8 @@ def top_k_scores(
     """
     if k < 1:
         raise ShapeError(f"k: expected at least 1, got {k}")
+    kernel = _KERNEL if isinstance(scores, Scores) else ()
+    picked = choose("top_k", scores.device, scores.dtype, triton=kernel)
     scores = scores.accurate()
     filter = checked_filter(filter, scores)
     number = torch.arange(scores.num_candidates, device=scores.device)
@@ -83,11 +88,17 @@ def top_k_scores(
         filter = place_filter(filter, place)
         number = number[place >= 0]
     k = min(k, scores.num_candidates)
-    with full_precision(scores.device):
-        parts = [_best_of_block(scores, rows, k, filter) for rows in spans(scores.num_queries, _ROWS)]
-    if not parts:
-        return torch.empty(0, k, dtype=scores.dtype, device=scores.device), number.new_empty(0, k)
-    value, column = (torch.cat(part) for part in zip(*parts, strict=True))
+    if not k or not scores.num_queries:
+        size = scores.num_queries, k
+        return torch.empty(size, dtype=scores.dtype, device=scores.device), number.new_empty(size)
+    if picked == "triton" and isinstance(scores, Scores):
+        from relgraph.ops.kernels.top_k import best_blocks  # loads Triton
+
+        value, column = _best_first(*best_of_rows(*best_blocks(scores, k, filter), k))
+    else:
+        with full_precision(scores.device):
+            parts = [_best_of_block(scores, rows, k, filter) for rows in spans(scores.num_queries, _ROWS)]
+        value, column = (torch.cat(part) for part in zip(*parts, strict=True))
     missing = value == -torch.inf
     return value, number[column].masked_fill(missing, -1)
 
@@ -104,6 +115,10 @@ def _best_of_block(scores: TiledScores, rows: slice, k: int, filter: Csr) -> tup
         here = torch.arange(part.start, part.stop, device=value.device).expand(num_rows, -1)
         # the best so far have lower numbers than this tile: order by column is order by number
         value, column = best_of_rows(torch.cat([value, score], 1), torch.cat([column, here], 1), k)
+    return _best_first(value, column)
+
+
+def _best_first(value: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
     by_score = value.argsort(dim=1, descending=True, stable=True)
     return value.gather(1, by_score), column.gather(1, by_score)
 

@@ -13,11 +13,12 @@ import triton.language as tl
 from torch import Tensor
 
 from relgraph.ops.kernels.jit import kernel
+from relgraph.ops.kernels.runs import WHOLE, runs_of
 
 __all__ = ["dots", "sums"]
 
 _EDGES, _COLUMNS = 32, 128
-_RUN, _WHOLE = 64, 2**62  # the longest run: of a crowded row, and without an end
+_RUN = 64  # the longest run of a crowded row
 
 
 def sums(
@@ -54,7 +55,7 @@ def sums(
     known = {"HAS_SCALE": b is not None, "HAS_WEIGHT": weight is not None, "COLUMNS": block}
     exact = torch.are_deterministic_algorithms_enabled()
     if exact or crowded:
-        runs = _runs(group, num_groups, _WHOLE if exact else _RUN)
+        runs = runs_of(group, num_groups, WHOLE if exact else _RUN)
         grid = (len(runs[1]), triton.cdiv(columns, block))
         _grouped[grid](*factors, *runs, out, *sizes, STORED=exact, **known)
     else:
@@ -83,19 +84,6 @@ def dots(
             HAS_SCALE=relation is not None, EDGES=_EDGES, COLUMNS=_block(width),
         )  # fmt: skip
     return by_weight
-
-
-def _runs(group: Tensor, num_groups: int, longest: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The edges ordered by group, and runs of at most ``longest`` of them: the group, the first and the last + 1."""
-    order = torch.argsort(group, stable=True)
-    counts = torch.bincount(group, minlength=num_groups)
-    ends = counts.cumsum(0)
-    number = (counts + longest - 1) // longest
-    rows = torch.repeat_interleave(torch.arange(num_groups, device=group.device), number)
-    before = number.cumsum(0) - number
-    nth = torch.arange(len(rows), device=group.device) - before[rows]
-    starts = (ends - counts)[rows] + nth * min(longest, len(group))
-    return order, rows, starts, torch.minimum(starts + min(longest, len(group)), ends[rows])
 
 
 def _or(b: Tensor | None, at_b: Tensor | None, a: Tensor, at_a: Tensor) -> tuple[Tensor, Tensor]:

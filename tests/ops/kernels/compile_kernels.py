@@ -21,7 +21,9 @@ from relgraph.ops.kernels import (
     grouped_matmul,
     rank,
     score_loss,
+    segment_softmax,
     softmax_loss,
+    top_k,
 )
 from relgraph.ops.kernels.score_tile import blocks
 
@@ -75,6 +77,10 @@ def main() -> None:
     tile = {"K": 200, "SIDE": rank._SIDE, "INNER": rank._INNER}
     for kernel in (rank._own_scores, rank._count_tiles):
         build(kernel, "fp32", tile, rank._WARPS, rank._STAGES)
+    more = {"maxima": "*fp32", "nan": "*i32", "chosen": "*i64", "number": "*i64"}
+    for kernel in (top_k._maxima, top_k._look_into):
+        named = {name: kind for name, kind in more.items() if name in kernel.arg_names}
+        build(kernel, "fp32", tile | {"SIDE": top_k._SIDE, "INNER": top_k._INNER}, 4, 2, others=named)
     build(bits._set_bits, "fp32", {"BLOCK": 256}, 4, 3)
     for rule, missing in (("sgd", ("first", "second")), ("adagrad", ("second",)), ("adam", ())):
         known = {"D": 200, "RULE": rule, "ENTRIES": 8, "COLUMNS": 256} | dict.fromkeys(missing)
@@ -91,6 +97,10 @@ def main() -> None:
             pointers = dict.fromkeys(("a", "b", "weight", "x", "grad", "relation"), f"*{dtype}")
             named = {name: kind for name, kind in (pointers | {"out": out}).items() if name in kernel.arg_names}
             build(kernel, dtype, known | shared, 4, 3, edges, named)
+        pointers = dict.fromkeys(("score", "weight", "grad", "out"), f"*{dtype}")
+        for kernel in (segment_softmax._weights, segment_softmax._slopes):
+            named = {name: kind for name, kind in pointers.items() if name in kernel.arg_names}
+            build(kernel, dtype, {"HEADS": 4, "ENTRIES": 256}, 4, 3, edges, named)
 
 
 if __name__ == "__main__":
