@@ -14,15 +14,9 @@ own section of the result file and leaves the others.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import statistics
-import sys
 import time
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,8 +25,10 @@ from build_large import build_large
 from build_postgres import read_postgres
 from build_shop import write_duckdb, write_parquet
 from build_sides import ours, read_frames, require_equal, side_memory, theirs
+from measure import merge
 
 RESULT = Path(__file__).parent / "results" / "bench_build.json"
+BENCHMARK = "tables to a temporal graph"
 LIBRARIES = ("relgraph", "duckdb", "torch", "numpy", "pandas", "pyarrow", "relbench", "pytorch-frame")
 
 
@@ -94,56 +90,6 @@ def growth_section(rows: int, repeats: int) -> dict[str, Any]:
     return {"median_seconds": median, "rows_times": 10, "seconds_times": median[10 * rows] / median[rows]}
 
 
-def machine() -> dict[str, Any]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cpu_count": os.cpu_count(),
-        "memory_gib": round(memory / 2**30, 1),
-        "load_average": os.getloadavg(),
-        "system": platform.system(),
-    }
-
-
-def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in libraries:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # the peer, where it is skipped
-            continue
-    return found
-
-
-def merge(
-    output: Path,
-    name: str,
-    section: dict[str, Any],
-    benchmark: str = "tables to a temporal graph",
-    libraries: Sequence[str] = LIBRARIES,
-) -> None:
-    """Replace one section of the result file."""
-    result = json.loads(output.read_text()) if output.exists() else {"benchmark": benchmark}
-    section |= {
-        "command": " ".join(["python", *(_without_place(word) for word in sys.argv)]),
-        "versions": versions(libraries),
-        "machine": machine(),
-    }
-    result.setdefault("sections", {})[name] = section
-    output.parent.mkdir(parents=True, exist_ok=True)
-    fresh = output.with_suffix(".new")
-    fresh.write_text(json.dumps(result, indent=1) + "\n")
-    fresh.replace(output)
-    print(json.dumps({name: section}))
-
-
-def _without_place(word: str) -> str:
-    """A word of the command line without what tells where it ran."""
-    if "://" in word:
-        return f"{word.partition('://')[0]}://..."
-    path = Path(word)
-    return path.name if path.is_absolute() else word
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="reviews")
@@ -161,16 +107,16 @@ def main() -> None:
             parser.error("--large needs --folder")
         folder = args.folder / "bench_build"
         try:
-            merge(args.output, "large", build_large(folder, args.large))
+            merge(args.output, "large", build_large(folder, args.large), BENCHMARK, LIBRARIES)
         finally:
             if not args.keep:
                 shutil.rmtree(folder, ignore_errors=True)
     elif args.postgres is not None:
-        merge(args.output, "postgres", read_postgres(args.postgres, args.rows, args.repeats))
+        merge(args.output, "postgres", read_postgres(args.postgres, args.rows, args.repeats), BENCHMARK, LIBRARIES)
     else:
-        merge(args.output, "peer", peer_section(args.rows, args.repeats, args.skip_peer))
+        merge(args.output, "peer", peer_section(args.rows, args.repeats, args.skip_peer), BENCHMARK, LIBRARIES)
         if not args.skip_growth:
-            merge(args.output, "growth", growth_section(args.rows, args.repeats))
+            merge(args.output, "growth", growth_section(args.rows, args.repeats), BENCHMARK, LIBRARIES)
 
 
 if __name__ == "__main__":

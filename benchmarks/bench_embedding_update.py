@@ -10,17 +10,12 @@ states read and written, each gradient read.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import sys
-import time
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from measure import in_turn, merge
 from torch import Tensor
 
 from relgraph.ops import embedding_update, use_backend
@@ -46,21 +41,18 @@ def measure(rule: str, args: argparse.Namespace) -> dict[str, Any]:
         step(side, rule, copy, index, gradient)
     for mine, theirs in zip(*copies, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-    for _ in range(args.repeats):
-        for side, copy in zip(SIDES, copies, strict=True):
-            start = time.perf_counter()
-            step(side, rule, copy, index, gradient)
-            seconds[side].append(time.perf_counter() - start)
-    median = {side: statistics.median(times) for side, times in seconds.items()}
+    work = {
+        "ours" if side == "numba" else side: partial(step, side, rule, copy, index, gradient)
+        for side, copy in zip(SIDES, copies, strict=True)
+    }
+    found = in_turn(work, dict.fromkeys(work, args.repeats))
     touched = len(index.unique())
     moved = 4 * args.dim * (2 * touched * (1 + STATES[rule]) + args.batch)
     return {
-        "rule": rule,
         "touched_rows": touched,
-        "median_ms": {side: 1e3 * value for side, value in median.items()},
-        "ratio": median["torch"] / median["numba"],
-        "bytes_per_second": moved / median["numba"],
+        "equal": True,
+        "bytes_per_second": moved / found["median_seconds"]["ours"],
+        **found,
     }
 
 
@@ -75,19 +67,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULT)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    rows = [measure(rule, args) for rule in STATES]
-    result = {
-        "benchmark": "row-sparse optimizer step",
-        "command": " ".join(["python", *sys.argv]),
-        "sizes": {name: getattr(args, name) for name in ("rows", "dim", "batch", "skew")},
-        "equal": True,
-        "rows": rows,
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numba", "relgraph")},
-        "machine": {"cpu_count": os.cpu_count(), "threads": args.threads, "load_average": os.getloadavg()},
-    }
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(rows))
+    sizes = {name: getattr(args, name) for name in ("rows", "dim", "batch", "skew")}
+    for rule in STATES:
+        found = {"sizes": sizes, **measure(rule, args)}
+        merge(args.output, rule, found, "row-sparse optimizer step", ("relgraph", "torch", "numba"))
 
 
 if __name__ == "__main__":

@@ -10,17 +10,11 @@ layer and of the loop are asserted equal before anything is timed; the sides the
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import sys
-import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from measure import in_turn, merge
 from torch import Tensor, nn
 
 from relgraph.data.statements import csr_ptr
@@ -117,33 +111,14 @@ def main() -> None:
         assert_equal(layer, other, x, slope)
     many, many_slope = x.repeat(args.top, 1), slope.repeat(args.top, 1)
     sides = {
-        "experts": lambda: step(layer, x, slope, layer),
+        "ours": lambda: step(layer, x, slope, layer),
         "dense": lambda: step(dense, many, many_slope, dense),
         "loop": lambda: step(loop, x, slope, loop),
         "padded": lambda: step(padded, x, slope, padded),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(args.repeats):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(times) for name, times in seconds.items()}
-    result = {
-        "benchmark": "HyperFormer's expert layer, forward and backward",
-        "command": " ".join(["python", *sys.argv]),
-        "sizes": {name: getattr(args, name) for name in ("tokens", "dim", "hidden", "experts", "top")},
-        "equal": True,
-        "seconds": seconds,
-        "median_seconds": median,
-        "ratio_to_dense": median["experts"] / median["dense"],
-        "times_as_fast": {name: median[name] / median["experts"] for name in ("loop", "padded")},
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in ("torch", "relgraph")},
-        "machine": {"cpu_count": os.cpu_count(), "threads": args.threads, "load_average": os.getloadavg()},
-    }
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({name: result[name] for name in ("median_seconds", "ratio_to_dense", "times_as_fast")}))
+    sizes = {name: getattr(args, name) for name in ("tokens", "dim", "hidden", "experts", "top")}
+    found = {"sizes": sizes, "equal": True, **in_turn(sides, dict.fromkeys(sides, args.repeats))}
+    merge(args.output, "experts", found, "HyperFormer's expert layer, forward and backward", ("relgraph", "torch"))
 
 
 if __name__ == "__main__":

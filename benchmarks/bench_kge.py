@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench_build import merge
 from kge_sides import (
     Work,
     lowfer_ours,
@@ -33,27 +29,11 @@ from kge_sides import (
     step_products,
     step_pykeen,
 )
+from measure import in_turn, merge
 
 RESULT = Path(__file__).parent / "results" / "bench_kge.json"
 LIBRARIES = ("relgraph", "torch", "numpy", "numba", "pykeen")
 BENCHMARK = "training steps and ranking of link predictors"
-
-
-def in_turn(sides: Mapping[str, Callable[[], Any]], repeats: Mapping[str, int]) -> dict[str, Any]:
-    """Seconds of every side, taken in turn after a run that warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for name, side in sides.items():
-        if repeats[name] > 2:
-            side()
-    for number in range(max(repeats.values())):
-        for name, side in sides.items():
-            if number < repeats[name]:
-                start = time.perf_counter()
-                side()
-                seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(times) for name, times in seconds.items()}
-    ratio = {name: value / median["ours"] for name, value in median.items() if name != "ours"}
-    return {"median_seconds": median, "least_seconds": {n: min(t) for n, t in seconds.items()}, "ratio": ratio}
 
 
 def step_section(repeats: int, pykeen: bool) -> dict[str, Any]:

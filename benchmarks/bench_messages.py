@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_build import merge
-from bench_kge import in_turn
+from measure import in_turn, merge
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 

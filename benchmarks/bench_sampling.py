@@ -20,7 +20,7 @@ from typing import Any
 
 import f1
 import torch
-from bench_build import merge
+from measure import merge
 from sampling_shop import Shop, count_last, make_batches, make_shop
 from sampling_sides import (
     Training,

@@ -16,16 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import shlex
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from measure import machine, versions
 
 from relgraph.adapters.statement_files import read_statements
 from relgraph.data.statements import Statements
@@ -191,7 +190,6 @@ def report(
     seconds: float,
 ) -> dict[str, Any]:
     """What was run, under which protocol, and what came out."""
-    names = ("python", "torch", "numpy", "relgraph")
     name = type(scorer).__name__
     return {
         "benchmark": f"{name} on {data}, all entities as candidates, whole test set, head and tail",
@@ -216,22 +214,9 @@ def report(
         "test_seconds": seconds,
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "published": PUBLISHED.get(data, {}),
-        "versions": {n: platform.python_version() if n == "python" else version(n) for n in names},
-        "machine": {
-            "processor": processor(),
-            "cpu_count": os.cpu_count(),
-            "threads": args.threads,
-            "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-            "load_average": os.getloadavg(),
-        },
+        "versions": versions(("relgraph", "torch", "numpy", "numba")),
+        "machine": machine(),
     }
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

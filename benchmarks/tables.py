@@ -74,13 +74,21 @@ def rel_f1_links(result: Result) -> Row:
     )
 
 
-def fb15k237(result: Result) -> Row:
-    test, training, published = result["test"], result["training"], result["published"]
+def link_prediction(result: Result) -> Row:
+    test, training = result["test"], result["training"]
+    published = ", ".join(f"{name} {value}" for name, value in result["published"].items())
+    found = "<br>".join(
+        "{}**{:.3f}** / {:.3f} / {:.3f}".format(
+            f"{name}: " if len(test) > 1 else "", *(metrics[name] for name in ("mrr", "hits@1", "hits@10"))
+        )
+        for name, metrics in test.items()
+    )
+    cores = result["machine"]["threads"]
     return (
-        "FB15k-237, LowFER, filtered test MRR / hits@1 / hits@10, all 14,541 candidates, ties at their mean",
-        f"**{test['mrr']:.3f}** / {test['hits@1']:.3f} / {test['hits@10']:.3f} after {training['epochs']} epochs, "
-        f"{training['train_seconds'] / 60:.0f} minutes on {result['machine']['threads']} CPU threads",
-        "paper: {mrr} / {hits@1} / {hits@10} after {epochs} epochs".format_map(published),
+        f"{result['scorer']['name']} on {result['data']}, filtered test MRR / hits@1 / hits@10 among all entities",
+        f"{found}<br>{training['epochs']} epochs, {training['train_seconds'] / 60:.0f} minutes on {cores} CPU "
+        f"thread{'s' if cores > 1 else ''}",
+        f"MRR: {published}" if published else "",
     )
 
 
@@ -125,38 +133,30 @@ def messages(result: Result) -> Row:
     )
 
 
-def hyper(result: Result) -> Row:
-    test, training = result["test"], result["training"]
-    published = ", ".join(f"{name} {value}" for name, value in result["published"].items())
-    found = " / ".join(f"**{test[name]['mrr']:.3f}** ({name})" for name in ("strict", "loose"))
-    return (
-        f"{result['benchmark'].split(',')[0]}, test MRR among all entities",
-        f"{found} after {training['best_epoch']} epochs",
-        published,
-    )
-
-
 def experts(result: Result) -> Row:
-    assert result["equal"], "a speed without equal results is none"
-    sizes, faster = result["sizes"], result["times_as_fast"]
+    found = result["sections"]["experts"]
+    assert found["equal"], "a speed without equal results is none"
+    sizes, ratio = found["sizes"], found["ratio"]
     return (
         f"{result['benchmark']}: {sizes['tokens']:,} tokens, {sizes['top']} of {sizes['experts']} experts "
         f"{sizes['dim']} -> {sizes['hidden']} -> {sizes['dim']}",
-        f"**{result['ratio_to_dense']:.2f}** times the time of one dense network of equal FLOPs",
-        f"{faster['loop']:.2f} times as fast as a loop over modules, {faster['padded']:.2f} as padded batches",
+        f"**{1 / ratio['dense']:.2f}** times the time of one dense network of equal FLOPs",
+        f"{ratio['loop']:.2f} times as fast as a loop over modules, {ratio['padded']:.2f} as padded batches",
     )
 
 
 def embedding_updates(result: Result) -> Row:
-    assert result["equal"], "a speed without equal results is none"
-    sizes = result["sizes"]
+    rules = result["sections"]
+    assert all(found["equal"] for found in rules.values()), "a speed without equal results is none"
+    first = next(iter(rules.values()))
+    sizes = first["sizes"]
     return (
         f"{result['benchmark']}, {sizes['batch']:,} gradients into {sizes['rows']:,} rows of {sizes['dim']} (CPU)",
         "<br>".join(
-            f"{row['rule']}: {row['median_ms']['numba']:.1f} ms, **{row['ratio']:.1f}** times as fast"
-            for row in result["rows"]
+            f"{rule}: {1000 * found['median_seconds']['ours']:.1f} ms, **{found['ratio']['torch']:.1f}** times as fast"
+            for rule, found in rules.items()
         ),
-        f"PyTorch {result['versions']['torch']} operations",
+        f"PyTorch {first['versions']['torch']} operations",
     )
 
 
@@ -268,10 +268,19 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "chinook": shop,
     "northwind": shop,
     "planetoid": planetoid,
-    "fb15k237_lowfer": fb15k237,
+    **dict.fromkeys(
+        (
+            "fb15k237_complex",
+            "fb15k237_lowfer",
+            "wn18rr_complex",
+            "wd50k_hyperformer",
+            "wd50k_100_hyperformer",
+            "jf17k_hyperformer",
+        ),
+        link_prediction,
+    ),
     "lowfer_ranks": lowfer_ranks,
     "demo": demo,
-    "wd50k_100_hyperformer": hyper,
     "bench_kge": kge,
     "bench_messages": messages,
     "bench_top_statements": top_statements,

@@ -9,7 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relgraph.ops import embedding_update, grouped_matmul, one_to_n_loss, rank, softmax_loss, use_backend
+from relgraph.ops import (
+    embedding_update,
+    gather_scale_scatter,
+    grouped_matmul,
+    one_to_n_loss,
+    rank,
+    segment_softmax,
+    softmax_loss,
+    top_k,
+    use_backend,
+)
 
 Section = Callable[[torch.device, bool, dict[str, float]], dict[str, Any]]
 Run = Callable[..., Tensor]
@@ -106,6 +116,67 @@ def grouped(device: torch.device, interpret: bool, _: dict[str, float]) -> dict[
     return over_dtypes(case, interpret)
 
 
+def messages(device: torch.device, interpret: bool, _: dict[str, float]) -> dict[str, Any]:
+    """Sums by atomics, whose order varies, and in a fixed order; one target has half of the edges."""
+    n, edges, d, heads, relations = (9, 40, 24, 2, 3) if interpret else (20_000, 400_000, 128, 4, 50)
+    generator = torch.Generator().manual_seed(4)
+    edge_index = torch.randint(n, (2, edges), generator=generator)
+    edge_index[1, ::2] = 7
+    kind = torch.randint(relations, (edges,), generator=generator)
+    edge_index, kind = edge_index.to(device), kind.to(device)
+    repeats = 1 if interpret else REPEATS
+
+    def case(fixed: bool, dtype: torch.dtype, precision: str) -> dict[str, Any]:
+        x, relation, weight = draw(device, (n, d), (relations, d), (edges, heads), dtype=dtype)
+
+        def run(x: Tensor, r: Tensor, w: Tensor) -> Tensor:
+            return gather_scale_scatter(x, edge_index, n, relation=r, edge_type=kind, edge_weight=w, reduce="mean")
+
+        torch.use_deterministic_algorithms(fixed)
+        try:
+            return compare(run, [x, relation, weight], precision, repeats, same_bits=fixed)
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+    found = {
+        f"{dtype} {'in order' if fixed else 'by atomics'}".removeprefix("torch."): case(fixed, dtype, "highest")
+        for dtype in (torch.float32, torch.float16, torch.bfloat16)[: 1 if interpret else 3]
+        for fixed in (False, True)
+    }
+    return found | {"wrong": sum(not x["right"] for x in found.values())}
+
+
+def attention(device: torch.device, interpret: bool, _: dict[str, float]) -> dict[str, Any]:
+    """The softmax within segments; one segment has half of the entries."""
+    segments, entries, heads = (9, 200, 3) if interpret else (20_000, 500_000, 6)
+    index = torch.randint(segments, (entries,), generator=torch.Generator().manual_seed(5))
+    index[::2] = 7
+    index = index.to(device)
+    found = {}
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        score = draw(device, (entries, heads), dtype=dtype)
+        repeats = 1 if interpret else REPEATS
+        case = compare(lambda s: segment_softmax(s, index, segments), score, "highest", repeats)
+        found[str(dtype).removeprefix("torch.")] = case
+    return found | {"wrong": sum(not x["right"] for x in found.values())}
+
+
+def best(device: torch.device, interpret: bool, _: dict[str, float]) -> dict[str, Any]:
+    """Whole numbers, so that every order of summing has the same bits and many scores are equal."""
+    b, n, k = (5, 130, 20) if interpret else (2050, 14_541, 200)
+    query, candidates, bias = ((2 * x).round().clamp(-3, 3) for x in draw(device, (b, k), (n, k), (n,)))
+    filter = random_csr(device, b, n, 30)
+    wrong = 0
+    for wanted in (1, 100) if interpret else (1, 10, 100):
+        with use_backend("torch"):
+            theirs = top_k(query, candidates, wanted, filter, candidate_bias=bias)
+        with use_backend("triton"):
+            for _ in range(1 if interpret else REPEATS):
+                mine = top_k(query, candidates, wanted, filter, candidate_bias=bias)
+                wrong += not (torch.equal(mine[0], theirs[0]) and torch.equal(mine[1], theirs[1]))
+    return {"wrong": wrong}
+
+
 def ranks(device: torch.device, interpret: bool, _: dict[str, float]) -> dict[str, Any]:
     b, n, k = (70, 130, 20) if interpret else (2050, 14_541, 200)
     query, candidates, u, v = draw(device, (b, k), (n, k), (b,), (n,))
@@ -181,6 +252,9 @@ CHECKS: dict[str, Section] = {
     "softmax_loss": losses("ce", False),
     "softmax_loss with biases": losses("ce", True),
     "rank": ranks,
+    "top_k": best,
+    "gather_scale_scatter": messages,
+    "segment_softmax": attention,
     "grouped_matmul": grouped,
     "embedding_update": updates,
 }

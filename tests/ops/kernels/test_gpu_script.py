@@ -18,6 +18,6 @@ def test_every_section_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     result = json.loads((tmp_path / "gpu.json").read_text())
     checks = {name: section for name, section in result.items() if name.startswith("check ")}
-    assert len(checks) == 7
+    assert len(checks) == 10
     assert all(section["wrong"] == 0 for section in checks.values())
     assert result["one_to_n_loss"]["B 5"]["triton"]["ms"] > 0
