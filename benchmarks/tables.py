@@ -169,6 +169,18 @@ def top_statements(result: Result) -> Row:
     )
 
 
+def index(result: Result) -> Row:
+    kinds = result["sections"]
+    first = next(iter(kinds.values()))
+    assert all(found["equal"] for found in kinds.values())
+    return (
+        f"{result['benchmark']}: the best {first['k']} of {first['candidates']:,} for {first['questions']:,} questions, "
+        f"{first['data']}, {first['scorer']}, {first['machine']['threads']} thread",
+        "<br>".join(f"{kind}: **{100 * found['recall']:.1f} %** of them" for kind, found in kinds.items()),
+        "<br>".join(f"{found['ratio']['exact']:.1f} times as fast as scoring all" for found in kinds.values()),
+    )
+
+
 def soak(result: Result) -> Row:
     runs = result["runs"]
     tests = sum(run["tests"] for run in runs.values())
@@ -284,6 +296,7 @@ ROWS: dict[str, Callable[[Result], Row]] = {
     "bench_kge": kge,
     "bench_messages": messages,
     "bench_top_statements": top_statements,
+    "bench_index": index,
     "bench_experts": experts,
     "bench_embedding_update": embedding_updates,
     "bench_build": build,
