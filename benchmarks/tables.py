@@ -174,7 +174,7 @@ def index(result: Result) -> Row:
     first = next(iter(kinds.values()))
     assert all(found["equal"] for found in kinds.values())
     return (
-        f"{result['benchmark']}: the best {first['k']} of {first['candidates']:,} for {first['questions']:,} questions, "
+        f"{result['benchmark']}: {first['k']} of {first['candidates']:,} for {first['questions']:,} questions, "
         f"{first['data']}, {first['scorer']}, {first['machine']['threads']} thread",
         "<br>".join(f"{kind}: **{100 * found['recall']:.1f} %** of them" for kind, found in kinds.items()),
         "<br>".join(f"{found['ratio']['exact']:.1f} times as fast as scoring all" for found in kinds.values()),

@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     negatives: Tensor | None = None  # int64 [M], the same for all questions, or [B, M]
     known: Csr | None = None  # all answers of each question, sorted
     log_weight: Tensor | None = None  # [M], the logarithm of how many candidates a negative stands for
+    pair_weight: float = 1.0  # of a mean over pairs: their share of a divided batch beside that of the questions
 
     @classmethod
     def of(cls, statements: Statements, positions: Sequence[Position], with_qualifiers: bool) -> Batch:
@@ -64,7 +65,9 @@ class Batch(NamedTuple):
             negatives = negatives[rows]
         known = None if self.known is None else csr_select(self.known, rows)
         chosen = self.select(rows)
-        return Batch(chosen.questions, chosen.answers, negatives, known, self.log_weight)
+        pairs = len(chosen.answers[1]) / max(len(self.answers[1]), 1)
+        weight = self.pair_weight * pairs / (len(chosen) / len(self))
+        return Batch(chosen.questions, chosen.answers, negatives, known, self.log_weight, weight)
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
@@ -72,7 +75,7 @@ class Batch(NamedTuple):
         known = None if self.known is None else (self.known[0].to(device), self.known[1].to(device))
         ptr, index = self.answers
         answers = ptr.to(device), index.to(device)
-        return Batch(self.questions.to(device), answers, negatives, known, log_weight)
+        return Batch(self.questions.to(device), answers, negatives, known, log_weight, self.pair_weight)
 
 
 class Batches:

@@ -55,7 +55,7 @@ class N3:
         ptr, answer = batch.answers
         factors = scorer.factors(batch.questions.select(csr_rows(ptr)), answer)
         norms = [factor.abs().pow(3).sum() for factor in factors]
-        return self.weight / max(len(answer), 1) * torch.stack(norms).sum()
+        return self.weight * batch.pair_weight / max(len(answer), 1) * torch.stack(norms).sum()
 
     def settings(self) -> dict[str, Any]:
         """Kind and weight."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from relgraph.errors import AdapterError, ProtocolError, ShapeError
-from relgraph.kge import DistMult, Embeddings, Sampled, evaluate, extend, fit, load_scorer, save_scorer
+from relgraph.kge import CE, DistMult, Embeddings, Sampled, evaluate, extend, fit, load_scorer, save_scorer
 from relgraph.kge.row_store import RowStore
 from tests.kge.test_kge_training import N, ring, twins
 
@@ -36,14 +36,16 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_the_result_is_that_of_a_table_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", [OPTIONS["loss"], CE(answers="all", negatives=3)])
+def test_the_result_is_that_of_a_table_in_memory(tmp_path: Path, loss: Any) -> None:
+    options = {**OPTIONS, "loss": loss}
     mapped = on_disk(tmp_path)
     memory = DistMult(N, 2, dim=4, entities=Embeddings(N, 4, weight=mapped.entity.weight.clone(), sparse=True))
     dense = DistMult(N, 2, dim=4, entities=Embeddings(N, 4, weight=mapped.entity.weight.clone()))
     before = mapped.entity.weight.clone()
-    fit(mapped, ring(), checkpoint=tmp_path / "checkpoint", valid=ring(), **OPTIONS)
-    fit(memory, ring(), **OPTIONS)
-    fit(dense, ring(), **OPTIONS)
+    fit(mapped, ring(), checkpoint=tmp_path / "checkpoint", valid=ring(), **options)
+    fit(memory, ring(), **options)
+    fit(dense, ring(), **options)
     assert not torch.equal(before, mapped.entity.weight)
     for other in (memory, dense):
         torch.testing.assert_close(mapped.entity.weight, other.entity.weight.detach())
@@ -228,7 +230,7 @@ def test_what_does_not_go_with_a_table_on_disk(tmp_path: Path) -> None:
 _PROGRAM = """
 import sys, torch
 from relgraph.data.statements import Statements, Vocabulary
-from relgraph.kge import DistMult, Embeddings, Sampled, fit
+from relgraph.kge import CE, DistMult, Embeddings, Sampled, fit
 
 class Numbers:
     def __init__(self, num): self.num = num

@@ -31,7 +31,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
 
     That the resumed training ends as the other does is asserted in both processes.
     """
-    which = ["links", "sampled", "rows"]
+    which = ["links", "sampled", "softmax", "rows"]
     run([sys.executable], tmp_path, *which)
     said = run(TOGETHER, tmp_path, *which, "resume")
     for name in which:
@@ -42,7 +42,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
             torch.testing.assert_close(found, torch.tensor(value), rtol=1e-3, atol=1e-4)
         assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)
         assert two["best"] == pytest.approx(one["best"], rel=1e-3)
-    assert said.count("epoch 4/4") == 2, "links and sampled, reported by one process each"
+    assert said.count("epoch 4/4") == 3, "links, sampled and softmax, reported by one process each"
     assert (tmp_path / "run" / "checkpoint.json").exists()
 
 

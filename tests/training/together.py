@@ -1,6 +1,6 @@
 """Trains small models in the processes that torchrun starts, or in this one; the first writes what came out.
 
-Arguments: the folder to write to, and which (``links``, ``sampled``, ``rows``, ``resume``).
+Arguments: the folder to write to, and which (``links``, ``sampled``, ``softmax``, ``rows``, ``resume``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 import relgraph
 from relgraph.data.statements import Statements, Vocabulary
-from relgraph.kge import N3, DistMult, LowFER, Sampled, fit
+from relgraph.kge import CE, N3, DistMult, LowFER, Sampled, fit
 from relgraph.training import History
 from tests.training.link_shop import make_db
 
@@ -39,6 +39,10 @@ def links(**options: Any) -> tuple[torch.nn.Module, History]:
 
 def sampled() -> tuple[torch.nn.Module, History]:
     return links(loss=Sampled(7, mask_known=True), optimizer="sgd", regularizer=None)
+
+
+def softmax() -> tuple[torch.nn.Module, History]:
+    return links(loss=CE(answers="all", negatives=5), optimizer="sgd")
 
 
 def rows() -> tuple[torch.nn.Module, History]:
