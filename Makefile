@@ -1,6 +1,6 @@
 # make demo   a generated shop, from database to predictions, as one page in demo-out/
 # make test   every test, doctest and README block
-# make check  format, lint, types, import layers, fast tests without servers, 20 cases a property: before every commit
+# make check  format, lint, types, import layers, fast tests without servers, 8 cases a property: before every commit
 # make soak   long property runs and kill tests, written to benchmarks/results/soak.json
 # make bench  every benchmark, written to benchmarks/results/
 # make notebooks   runs every notebook from top to bottom
@@ -65,7 +65,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	RELGRAPH_HYPOTHESIS=20 $(PYTEST) -q -m 'not slow and not data and not servers'
+	RELGRAPH_HYPOTHESIS=8 $(PYTEST) -q -m 'not slow and not data and not servers'
 
 soak: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak.py --workers $(WORKERS)

@@ -220,6 +220,7 @@ OTHERS = (
 )
 
 
+@pytest.mark.slow
 def test_graphs_and_scorers_need_torch_numpy_and_safetensors_only(tmp_path: Path) -> None:
     script = WITH_TORCH_ALONE % (OTHERS,)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)

@@ -72,6 +72,7 @@ def db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         yield opened
 
 
+@pytest.mark.slow
 def test_every_source_gives_the_same_schema_and_rows(db: Database) -> None:
     assert set(db.schema.names) == set(sources.TABLES)
     for name, expected in sources.TABLES.items():

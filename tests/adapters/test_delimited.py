@@ -266,6 +266,7 @@ def test_the_remedy_for_one_file_leaves_the_other_tables_in_place(tmp_path: Path
         assert (rows(db, "other"), db.num_rows("t")) == ([(7,)], 1)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=max(25, settings.default.max_examples // 8))
 @given(files=st.lists(st.lists(st.tuples(st.integers(0, 9), CELL), max_size=5), min_size=1, max_size=4))
 def test_any_files_are_the_concatenation(files: list[list[tuple[int, str]]]) -> None:

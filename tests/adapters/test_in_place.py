@@ -40,6 +40,7 @@ def write(kind: str, folder: Path) -> Path:
     return sources.write_parquet(folder / "shop") if kind == "parquet" else sources.write_csv(folder / "shop")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "csv", "duckdb"])
 def test_nothing_is_copied_and_the_graph_equals_the_one_of_a_copy(kind: str, tmp_path: Path) -> None:
     source = write(kind, tmp_path)
@@ -113,6 +114,7 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["parquet", "csv", "duckdb"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_that_changed_is_refused(kind: str, change: str, tmp_path: Path) -> None:

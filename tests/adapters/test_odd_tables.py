@@ -60,6 +60,7 @@ COLUMNS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_are_data_and_never_sql(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     names = [name for name in INJECTIONS if kind not in ("parquet", "csv") or "/" not in name]

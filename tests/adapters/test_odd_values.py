@@ -30,6 +30,7 @@ def referring(keys: list[Any], references: list[Any], kind: pa.DataType, other: 
 KEYS = {"parent": "id", "child": {"primary_key": "no", "foreign_keys": {"ref": "parent"}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_first_and_the_last_day(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     days = [dt.date(1, 1, 1), dt.date(9999, 12, 31), None, dt.date(1969, 12, 31)]
@@ -152,6 +153,7 @@ TEXTS += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_keys_are_never_merged(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     keys = [text for text in TEXTS if kind != "csv" or text not in ("", "\\N")]  # both are NULL there
@@ -183,6 +185,7 @@ def test_negative_keys_and_floats_that_are_whole(kind: str, tmp_path: Path, requ
         assert keys_of(db, graph) == ["-1", "0", str(-(2**63)), str(2**63 - 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_float_is_no_integer_that_it_only_resembles(
@@ -203,6 +206,7 @@ def test_keys_of_different_types(kind: str, tmp_path: Path, request: pytest.Fixt
         assert linked(db, survive(db, tmp_path)) == [(0, 0), (1, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_null_in_a_composite_key(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     parent = table(a=(pa.int64(), [1, 1, 2]), b=(pa.string(), ["x", None, "x"]), v=(pa.int64(), [0, 1, 2]))
@@ -217,6 +221,7 @@ def test_a_null_in_a_composite_key(kind: str, tmp_path: Path, request: pytest.Fi
         assert [(k.null, k.dangling) for k in db.check().foreign_keys] == [(2, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cell_of_a_megabyte(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     texts = ["short", "word " * 209_715 + "é" * 4, None, "last"]  # more than 2^20 bytes

@@ -41,6 +41,7 @@ def parts(folder: Path, *tables: pa.Table | dict[str, Any], **options: Any) -> P
     return folder / "t"
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=max(25, settings.default.max_examples // 8))
 @given(
     files=st.lists(

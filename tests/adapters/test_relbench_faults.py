@@ -109,6 +109,7 @@ relgraph.adapters.write_relbench(db, "rel", val_time="2020-01-01", test_time="20
 """
 
 
+@pytest.mark.slow
 def test_a_crash_leaves_no_folder_that_could_be_taken_for_one(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 9, done.stderr
@@ -130,6 +131,7 @@ except relgraph.errors.AdapterError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -82,6 +82,7 @@ def folder(db: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["churn", "spent", "busy"])
 def test_a_task_comes_back_with_the_same_seeds(db: Database, folder: Path, name: str) -> None:
     ours, found = tasks()[name], read_relbench_tasks(folder)
@@ -99,6 +100,7 @@ def test_a_task_comes_back_with_the_same_seeds(db: Database, folder: Path, name:
             assert back.seeds(written, split).label.dtype == ours.seeds(db, split).label.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regenerate", [False, True])
 @pytest.mark.parametrize("name", ["churn", "spent", "busy"])
 def test_relbench_reads_the_labels_and_makes_the_same(folder: Path, name: str, regenerate: bool) -> None:
@@ -112,6 +114,7 @@ def test_relbench_reads_the_labels_and_makes_the_same(folder: Path, name: str, r
             assert np.allclose(frame[theirs.target_col], seeds.label, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_read_is_written_the_same(folder: Path, tmp_path: Path) -> None:
     with relgraph.connect(folder, progress=False) as db:
         write(db, tmp_path / "again", dict(read_relbench_tasks(folder)))

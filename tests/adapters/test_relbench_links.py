@@ -66,6 +66,7 @@ def as_links(seeds: Any, source: np.ndarray | None = None, target: np.ndarray | 
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reviews", "lists"])
 def test_recommendations_come_back_with_the_same_links(
     db: Database, given: dict[str, Task], folder: Path, name: str
@@ -86,6 +87,7 @@ def test_recommendations_come_back_with_the_same_links(
             assert as_links(read_relbench_seeds(written, folder, name, split)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regenerate", [False, True])
 @pytest.mark.parametrize("name", ["reviews", "lists"])
 def test_relbench_reads_the_links_and_makes_the_same(folder: Path, name: str, regenerate: bool) -> None:
@@ -116,6 +118,7 @@ def test_a_column_comes_back_and_relbench_hides_it(db: Database, given: dict[str
             assert sorted(zip(frame[theirs.entity_col], frame["rating"], strict=True)) == expected
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_read_is_written_with_the_same_links(folder: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     with relgraph.connect(folder, progress=False) as db:

@@ -46,6 +46,7 @@ def assert_same_labels(ours: Seeds, theirs: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(as_frame(ours), found, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

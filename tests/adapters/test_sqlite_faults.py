@@ -79,6 +79,7 @@ def test_a_file_that_stays_locked_by_another_process(path: Path, at_once: None) 
         assert db.num_rows("a") == 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", ["5", "0"])  # SQLite waits, or we try again
 def test_a_lock_that_goes_away_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch, timeout: str) -> None:
     monkeypatch.setattr(retry, "PAUSES", (1.5, 1.5))

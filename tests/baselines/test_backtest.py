@@ -168,6 +168,7 @@ def test_a_frozen_origin_sees_nothing_later(db: Database, graph: HeteroGraph, mo
     assert torch.equal(backtest.labels(asked.test_time), asked.seeds(db, "test").label)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regime", ["frozen", "seed-time"])
 def test_all_parts_learn_what_is_there(db: Database, graph: HeteroGraph, regime: str) -> None:
     helper = task(regime, "mean(s.amount)", "regression")

@@ -35,6 +35,7 @@ def closeness(kind: str, y: Any) -> Any:
     return score
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["binary", "regression", "multiclass", "multilabel"])
 def test_learns_a_rule(kind: str, engine: Any) -> None:

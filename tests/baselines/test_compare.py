@@ -47,6 +47,7 @@ def graph(db: Database) -> HeteroGraph:
     return relgraph.build_graph(db, fit_until=shop_task().val_time, text=None, progress=False)
 
 
+@pytest.mark.slow
 def test_all_models_of_a_task(db: Database, graph: HeteroGraph) -> None:
     task = shop_task()
     found = compare(db, graph, task, seeds=(0, 1), options=FEW, progress=False)

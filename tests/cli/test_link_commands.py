@@ -76,6 +76,7 @@ def test_predict(links: Path, facts: Path) -> None:
     assert len(text) == 4
 
 
+@pytest.mark.slow
 def test_predict_refuses(links: Path) -> None:
     assert "give exactly two" in run("predict", links, "--head", "city1", code=2).stderr
     run("predict", links, "--time", "2024-01-01", code=2)

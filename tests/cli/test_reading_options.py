@@ -69,6 +69,7 @@ def test_two_columns_say_from_when_until_when(shop: Path) -> None:
     assert (job["time_column"], job["end_column"]) == ("begins", "ends")
 
 
+@pytest.mark.slow
 def test_two_processes_convert_into_one_folder(shop: Path, tmp_path: Path) -> None:
     """Whichever comes last stays, whole; nothing of the other is left."""
     command = [sys.executable, "-m", "relgraph", "convert", str(shop), "-o", str(tmp_path / "graph"), "--quiet"]

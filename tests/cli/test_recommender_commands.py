@@ -50,6 +50,7 @@ def test_options_that_do_not_fit(recommender: Path, churn: Path, shop: Path, tmp
     assert "Invalid value for --target" in run("explain", churn, "--key", "1", "--target", "1", code=2).stderr
 
 
+@pytest.mark.slow
 def test_why_a_row_is_recommended(recommender: Path) -> None:
     best = document("predict", recommender, "-k", "1", "-q")["predictions"][0]
     words = ["--key", str(best["customer_id"]), "--target", str(best["product_id"]), "--time", best["timestamp"]]

@@ -95,6 +95,7 @@ def later(shop: Path, tmp_path: Path) -> Path:
     return source
 
 
+@pytest.mark.slow
 def test_on_the_source_as_it_is_now(churn: Path, later: Path, tmp_path: Path) -> None:
     asked = ["--time", "2024-06-01", "-q"]
     before = {row["customer_id"]: row["prediction"] for row in document("predict", churn, *asked)["predictions"]}
@@ -136,6 +137,7 @@ def test_a_source_with_another_schema(churn: Path, later: Path) -> None:
     assert "predictions" not in document("predict", churn, "--source", later, "-q", code=1)
 
 
+@pytest.mark.slow
 def test_explain(churn: Path, later: Path, shop: Path, tmp_path: Path) -> None:
     with sqlite3.connect(shop / "shop.sqlite") as connection:
         key = connection.execute("SELECT customer_id FROM orders WHERE ordered_at < '2024-05-01' LIMIT 1").fetchone()[0]

@@ -17,6 +17,7 @@ from relgraph.cli import app, output
 from tests.cli.tools import COMMANDS, examples, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["--version"], [], *([name, "--help"] for name in COMMANDS)])
 def test_help_is_light(words: list[str]) -> None:
     program = (
@@ -78,6 +79,7 @@ def test_errors_end_with_1_without_traceback(tmp_path: Path) -> None:
     assert f"error: {error['message']}\n" == result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["postgresql://me:geheim@localhost:1/x", "nonsense://me:geheim@h/x?password=geheim"])
 def test_passwords_stay_unseen(url: str) -> None:
     result = run("inspect", url, "--json", code=1)

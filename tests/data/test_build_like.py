@@ -116,6 +116,7 @@ def test_no_rows_at_all(rich: HeteroGraph) -> None:
     require_same(build(empty, like=rich).replace(report={}), without_rows(rich).replace(report={}))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     values=st.lists(

@@ -291,6 +291,7 @@ ANY_NAME = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANY_NAME)
 def test_columns_may_have_any_name(name: str) -> None:
     genres = next(sql for other, sql, _ in CASES if other == "many genres")

@@ -45,6 +45,7 @@ def wide_frame(rows: int = 60) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+@pytest.mark.slow
 def test_many_columns_in_one_scan_are_each_encoded_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "_TOGETHER", 7)
     monkeypatch.setattr(encode, "_HELD", 300)

@@ -67,6 +67,7 @@ def contents(draw: st.DrawFn) -> dict[str, torch.Tensor]:
     return {name: random_tensor(draw) for name in names}
 
 
+@pytest.mark.slow
 @given(
     contents(),
     st.dictionaries(
@@ -244,6 +245,7 @@ def kill_writers(path: Path, kills: int) -> int:
     return last
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_a_whole_content(tmp_path: Path) -> None:
     assert kill_writers(tmp_path, kills=2) >= 2
 
@@ -254,6 +256,7 @@ def test_many_killed_writers_leave_a_whole_content(tmp_path: Path) -> None:
     assert kill_writers(tmp_path, kills) >= kills
 
 
+@pytest.mark.slow
 def test_two_writers_and_a_reader_at_once(tmp_path: Path) -> None:
     write_folder(tmp_path, "thing", {"number": 0}, {f"t{i}": torch.full((20_000,), 0) for i in range(4)})
     commands = [

@@ -12,6 +12,7 @@ import relgraph
 HUGE = 10**30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "keys", "other", "references", "expected", "dtype"),
     [

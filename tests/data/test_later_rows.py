@@ -106,6 +106,7 @@ def seen(graph: HeteroGraph) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["frames", "files"])
 def test_rows_after_the_fit_time_change_no_type_statistic_or_feature(where: str, tmp_path: Path) -> None:
     with connected(where, tmp_path / "all", with_late=True) as db:
@@ -119,6 +120,7 @@ def test_rows_after_the_fit_time_change_no_type_statistic_or_feature(where: str,
     assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["frames", "files"])
 @pytest.mark.parametrize("limit", [None, LIMIT])
 def test_a_cut_shows_no_line_of_a_row_that_it_hides(where: str, limit: dt.datetime | None, tmp_path: Path) -> None:

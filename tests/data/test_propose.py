@@ -44,6 +44,7 @@ def times(found: Proposals) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_keys_and_times_are_those_a_person_would_declare(name: str) -> None:
     """Precision and recall are both 1 on these; a miss is a rule to think about, not a floor to lower."""
@@ -69,6 +70,7 @@ def test_keys_and_times_are_those_a_person_would_declare(name: str) -> None:
         assert set(again.proposed_times) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sakila", "web_shop", "tpch", "human_resources"])
 def test_what_is_declared_already_is_not_proposed_and_the_rest_still_is(name: str) -> None:
     case = CASES[name]()

@@ -252,6 +252,7 @@ def wares(orders: range, seed: int) -> dict[str, pa.Table]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, "2024-01-15"])
 def test_the_graph_of_a_refreshed_snapshot_is_that_of_a_new_one_by_key(tmp_path: Path, limit: str | None) -> None:
     keys: dict[str, Any] = {**KEYS, "line": {"primary_key": ("order", "no"), "foreign_keys": {"order": "order"}}}

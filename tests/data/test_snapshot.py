@@ -203,6 +203,7 @@ def disk_full(path: Path | str, rows: int, *limits: int) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_snapshot_whole(tmp_path: Path) -> None:
     path = tmp_path / "x.duckdb"
     connect({"t": pa.table({"a": [1, 2]})}, snapshot=path).close()

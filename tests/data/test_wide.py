@@ -134,6 +134,7 @@ class Recorder:
         return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("work", "limit"), [("build", None), ("build", "2021-06-01"), ("check", None)])
 def test_what_duckdb_is_asked_grows_with_the_columns_and_not_with_their_square(
     work: str, limit: str | None, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +201,7 @@ def test_a_wide_view_is_a_table_while_much_is_asked_of_it(db: Database) -> None:
     assert rows(db, "t") == before["t"]
 
 
+@pytest.mark.slow
 def test_a_cut_has_its_own_rows_at_hand(db: Database) -> None:
     cut = db.upto("2021-01-01")
     before = rows(cut, "t")

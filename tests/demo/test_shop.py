@@ -36,6 +36,7 @@ def test_same_seed_same_rows_and_other_seed_other_rows(tmp_path: Path) -> None:
     assert digest(generate_shop(tmp_path / "c.sqlite", customers=60, seed=1)) != first
 
 
+@pytest.mark.slow
 def test_about_100_000_rows(shop: sqlite3.Connection) -> None:
     rows = {table: one(shop, f"SELECT count(*) FROM {table}") for table in TABLES}
     assert 90_000 < sum(rows.values()) < 110_000

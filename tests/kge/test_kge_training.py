@@ -112,6 +112,7 @@ def test_loss_is_the_dense_cross_entropy() -> None:
 
 
 # steps, and scales alone, cannot flip: test_planted_rules.py
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCORERS if name not in ("transe", "nfe-sigma")])
 def test_fit_learns_and_predicts(name: str) -> None:
     train = twins()

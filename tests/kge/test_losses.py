@@ -201,6 +201,7 @@ def test_known_negatives() -> None:
     assert known_among(each, known).tolist() == [[True, False], [False, False], [True, True]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCORERS)
 @pytest.mark.parametrize("loss", ["1-vs-all", "ce", CE(answers="all"), CE(negatives=6), Sampled(8, mask_known=False)])
 def test_every_scorer_learns_by_every_loss(name: str, loss: Loss) -> None:

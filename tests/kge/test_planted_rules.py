@@ -80,6 +80,7 @@ def learn(name: str, case: Case, seed: int = 0) -> tuple[float, float]:
 
 
 # seed 0 asks .89 to 1.00, seed 1 .71 to 1.00
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nfe1", "nfe2", "nfe3"])
 @pytest.mark.parametrize("rule", [symmetry, inversion, composition])
 def test_flows_learn_a_rule(name: str, rule: Callable[[], Case]) -> None:
@@ -88,6 +89,7 @@ def test_flows_learn_a_rule(name: str, rule: Callable[[], Case]) -> None:
     assert asked > 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "rule"),
     [("transe", symmetry), ("nfe-sigma", symmetry), ("distmult", inversion), ("distmult", composition)],

@@ -51,6 +51,7 @@ def theirs(scorer: Scorer, test: Statements, known: Sequence[Statements]) -> dic
 
 # measured .744 to .759 and .822 to .834 over three seeds; untrained .38 and .06; the most frequent answer of each
 # relation .550 and .661
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "epochs", "floor"), [("nations", 60, 0.7), ("umls", 40, 0.78)])
 def test_metrics_agree_and_training_learns(name: str, epochs: int, floor: float) -> None:
     train, valid, test = from_pykeen(name)

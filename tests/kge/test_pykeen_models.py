@@ -111,6 +111,7 @@ def test_hpo() -> None:
     assert all(trial.value is not None for trial in found.study.trials)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "inverse"), [("TransE", False), ("RotatE", True), ("ERMLP", True)])
 def test_their_models_under_our_protocol(model: str, inverse: bool) -> None:
     dataset = dataset_resolver.make("nations", create_inverse_triples=inverse)
@@ -123,6 +124,7 @@ def test_their_models_under_our_protocol(model: str, inverse: bool) -> None:
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_their_models_predict() -> None:
     dataset = dataset_resolver.make("nations")
     result = pipeline(dataset=dataset, model="DistMult", model_kwargs={"embedding_dim": 8}, **QUIET)

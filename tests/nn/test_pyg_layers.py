@@ -33,6 +33,7 @@ def results(module: nn.Module, *arguments: Any) -> list[torch.Tensor]:
     return [out.detach(), *(p.grad.clone() for p in module.parameters() if p.grad is not None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_values_and_gradients_stay(name: str, weighted: bool) -> None:

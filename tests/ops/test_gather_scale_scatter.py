@@ -104,6 +104,7 @@ def run(x: Tensor, arguments: dict[str, Any], reduce: Any) -> list[Tensor]:
     return [out, *torch.autograd.grad(out, leaves, slope(out).to(out.dtype))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("name", CASES)

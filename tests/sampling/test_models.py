@@ -60,6 +60,7 @@ class Trimmed(nn.Module):
         return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sage", "gat", "hgt"])
 @pytest.mark.parametrize(
     "fan_outs", [[4, 3], {("order", "of", "customer"): [4, 3], ("product", "rev_has", "order"): [2, 2]}]

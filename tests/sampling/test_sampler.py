@@ -86,6 +86,7 @@ def test_workers_and_epochs(graph: HeteroGraph) -> None:
     assert [content(batch) for batch in loader(graph, TemporalSampler(graph, [3, 2], seed=2))] != here
 
 
+@pytest.mark.slow
 def test_pyg_convolutions_run_unchanged(graph: HeteroGraph) -> None:
     batch = next(iter(loader(graph, TemporalSampler(graph, num_neighbors=[3, 2]))))
     x = {name: torch.randn(batch[name].num_nodes, 8) for name in batch.node_types}
@@ -258,6 +259,7 @@ def test_bad_seeds(
         sampler.sample_from_nodes(NodeSamplerInput(None, torch.tensor(node), torch.tensor(time), node_type))
 
 
+@pytest.mark.slow
 def test_the_engine_needs_torch_only() -> None:
     program = """
 import sys, relgraph.sampling.adjacency, relgraph.sampling.engine_tensor, relgraph.sampling.hashing

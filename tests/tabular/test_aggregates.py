@@ -26,6 +26,7 @@ def at(*days: int) -> torch.Tensor:
     return torch.tensor([(EPOCH + day) * DAY for day in days], dtype=torch.int64)
 
 
+@pytest.mark.slow
 @quick
 @given(rows(), st.data(), st.booleans())
 def test_every_column_equals_plain_python(data: Rows, draw: st.DataObject, crowded: bool) -> None:
@@ -59,6 +60,7 @@ def check_every_column(data: Rows, draw: st.DataObject, crowded: bool) -> None:
             assert value == pytest.approx(right, abs=1e-7, nan_ok=True), f"{name} of {person} at {day}"
 
 
+@pytest.mark.slow
 @quick
 @given(rows(), st.integers(0, 20), st.data())
 def test_nothing_from_the_future(data: Rows, now: int, draw: st.DataObject) -> None:
@@ -117,6 +119,7 @@ def test_by_hand() -> None:
     assert values["-> coun try[country]: size"] == 4
 
 
+@pytest.mark.slow
 def test_seeds_of_the_same_row_and_moment_and_none_at_all() -> None:
     source = Aggregates(graph_of(sales((1, 2.0), (5, 4.0))), "person")
     found = source.matrix(torch.tensor([1, 0, 1, 0]), at(9, 9, 9, 2))
@@ -145,6 +148,7 @@ def test_runs_summed_up_beforehand_change_nothing(monkeypatch: pytest.MonkeyPatc
     assert np.nanmin(plain[:, source.names.index("<- sale[buyer]: std price, all")]) < 2
 
 
+@pytest.mark.slow
 def test_frozen_seeds_see_no_more_than_until() -> None:
     graph = graph_of(sales((1, 2.0), (5, 4.0), (9, 9.0)))
     frozen = Aggregates(graph, "person", until=int(at(5)))

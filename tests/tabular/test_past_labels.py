@@ -63,6 +63,7 @@ visited = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(visited, st.sampled_from([10, 5]))
 def test_equal_plain_python_and_see_no_open_window(visits: list[tuple[int, int, float]], step: int) -> None:

@@ -70,6 +70,7 @@ def last_of(rows: pd.DataFrame) -> float | None:
     return None if rows.empty else float(rows["paid"].iloc[-1])
 
 
+@pytest.mark.slow
 def test_forms_are_loops_over_the_rows(db: Any) -> None:
     orders, lines = db.tables["order"], related(db.tables)
     count = EntityTask.count(db, "customer", of="order", horizon="10 days", **TIMES)

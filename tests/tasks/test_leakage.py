@@ -109,6 +109,7 @@ def test_a_label_that_depends_on_the_past_is_no_open_window() -> None:
     assert "window not open" not in kinds(a_shop(), a_task(more_than_before))
 
 
+@pytest.mark.slow
 def test_a_column_that_holds_the_label() -> None:
     # who is even has the label 1, whatever the orders
     sql = "SELECT t.timestamp, c.customer_id, CAST(c.customer_id % 2 = 0 AS INT) AS label FROM timestamps t, customer c"
@@ -138,6 +139,7 @@ def test_a_table_without_time_whose_rows_come_later() -> None:
     assert finding.severity == "caution"
 
 
+@pytest.mark.slow
 def test_statistics_fitted_on_the_future() -> None:
     db = a_shop()
     assert kinds(db, a_task(), relgraph.build_graph(db, progress=False)) == ["statistics"]

@@ -85,6 +85,7 @@ def graph(db: Any) -> HeteroGraph:
     return relgraph.build_graph(db, fit_until=make_task().val_time, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gnn", GNNS)
 def test_every_network_trains_saves_and_loads(db: Any, graph: HeteroGraph, gnn: str, tmp_path: Path) -> None:
     options = {"dropout": 0.1} if gnn in ("gcn", "ppr", "grand") else {"dropout": 0.1, "norm": "none"}

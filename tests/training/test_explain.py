@@ -225,6 +225,7 @@ def test_a_value_that_is_read_twice_is_told_once(db: Any, graph: HeteroGraph) ->
     assert own == pytest.approx(found.columns["customer.size"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_explained(predictor: EntityPredictor, graph: HeteroGraph) -> None:
     with pytest.raises(SchemaError, match="no row with code = 'nobody'"):
         predictor.explain(key="nobody", time=WHEN)

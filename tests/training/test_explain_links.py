@@ -38,6 +38,7 @@ def predictor(db: Any, graph: HeteroGraph) -> LinkPredictor:
     return relgraph.fit(db, graph, make_task(), model="hybrid", **SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", get_args(LinkKind))
 def test_open_gates_give_the_score(db: Any, graph: HeteroGraph, kind: LinkKind) -> None:
     made = relgraph.fit(db, graph, make_task(), model=kind, **{**SMALL, "epochs": 1, "max_batches": 2})
@@ -57,6 +58,7 @@ def test_open_gates_give_the_score(db: Any, graph: HeteroGraph, kind: LinkKind) 
             assert row.predict(shut) == row.predict()
 
 
+@pytest.mark.slow
 def test_a_favourite_is_recommended_for_its_own_purchases(db: Any, predictor: LinkPredictor) -> None:
     bought = 100 + int(favourites()[3][0])
     found = predictor.explain(key="c03", target=bought, time=WHEN)

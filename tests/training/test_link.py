@@ -115,6 +115,7 @@ def test_nothing_is_recommended_before_it_exists(db: Any, graph: HeteroGraph, ki
         assert set(late).isdisjoint(batch["rows"].tolist()) is early
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hybrid", "two_tower"])
 def test_a_ranking_sees_nothing_later(db: Any, graph: HeteroGraph, kind: Any) -> None:
     """Giving every later purchase to another customer and product changes no score; training labels lie there too."""
@@ -198,6 +199,7 @@ def test_batches_are_of_one_moment_and_depend_on_seed_and_epoch(db: Any, predict
     assert short.num_batches() == len(list(short.batches(0))) == 2
 
 
+@pytest.mark.slow
 def test_training_is_the_same_again_and_goes_on_after_a_stop(
     db: Any, graph: HeteroGraph, predictor: LinkPredictor, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ def two_groups(size: int = 60) -> Data:
     return Data(x=x, edge_index=torch.cat([chosen.t(), chosen.t().flip(0)], dim=1), y=y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gnn", ["gcn", "ppr", "grand", "sage"])
 def test_networks_learn_from_neighbours_on_the_whole_graph(gnn: str, tmp_path: Path) -> None:
     data = two_groups()

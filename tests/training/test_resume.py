@@ -299,6 +299,7 @@ def run_killed(folder: Path, mode: str, kills: int) -> dict[str, Any]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["random", "points"])
 def test_killed_trainings_resume(mode: str, tmp_path: Path) -> None:
     found = run_killed(tmp_path, mode, kills=10)

@@ -26,6 +26,7 @@ def run(launcher: list[str], folder: Path, *which: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     """Also where the last batch has a row for one of them only, with clipping, a penalty and validation; and resumed.
 

@@ -84,6 +84,7 @@ def test_a_comparison_and_a_backtest_refuse_statistics_of_the_future(db: Databas
         Backtest(db, graph, hiding)
 
 
+@pytest.mark.slow
 def test_a_prediction_by_key_sees_past_the_test_time_in_the_seeds_own_columns_too(db: Database) -> None:
     task = a_task(db, regime="frozen")
     graph = relgraph.build_graph(db, fit_until=task.val_time, progress=False)

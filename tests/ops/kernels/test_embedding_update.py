@@ -53,6 +53,7 @@ def after(
     return tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", STATES)
 @pytest.mark.parametrize("case", INDEX)
 @pytest.mark.parametrize("backend", ["numba", "triton"])

@@ -24,6 +24,7 @@ def run(counts: list[int]):  # type: ignore[no-untyped-def]
     return lambda x, weight, *bias: grouped_matmul(x, ends(counts), weight, *bias)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_value_and_gradients(case: str, dtype: torch.dtype) -> None:

@@ -34,6 +34,7 @@ def loss(name: str, labels: Tensor, biased: bool = True, **more: Any) -> Any:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["bce", "ce"])
 def test_value_and_gradients(name: str, shape: tuple[int, int, int]) -> None:

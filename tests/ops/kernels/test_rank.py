@@ -40,6 +40,7 @@ def whole_numbers(b: int, n: int, k: int, seed: int = 0) -> list[Tensor]:
     return [torch.randint(-2, 3, s, generator=generator).float() for s in ((b, k), (n, k), (b,), (n,))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("b", "n", "k"), [(1, 1, 1), (5, 70, 3), (130, 64, 20), (3, 300, 130)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_equals_the_reference(b: int, n: int, k: int, dtype: torch.dtype) -> None:

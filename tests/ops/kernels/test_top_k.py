@@ -26,6 +26,7 @@ def whole_numbers(b: int, n: int, k: int) -> list[Tensor]:
     return [torch.randint(-2, 3, s, generator=generator).float() for s in ((b, k), (n, k), (b,), (n,))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("b", "n", "k"), [(1, 1, 1), (5, 200, 3), (70, 64, 20), (3, 130, 33)])
 @pytest.mark.parametrize("best", [1, 4, 150])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -39,6 +40,7 @@ def test_equals_the_reference(b: int, n: int, k: int, best: int, dtype: torch.dt
             assert torch.equal(got[1], expected[1])
 
 
+@pytest.mark.slow
 def test_float64_order_wherever_scores_differ() -> None:
     generator = torch.Generator().manual_seed(0)
     query, candidates = torch.randn(30, 50, generator=generator), torch.randn(500, 50, generator=generator)
