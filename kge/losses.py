@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from relgraph.ops.tiles import Csr, csr_rows
 if TYPE_CHECKING:
     from relgraph.kge.batches import Batch
 
-__all__ = ["BCE", "CE", "Answers", "Loss", "Sampled", "as_loss", "known_among"]
+__all__ = ["BCE", "CE", "Answers", "Loss", "Sampled", "as_loss", "described", "known_among", "with_choices"]
 
 Answers = Literal["all", "one"]
 """What a row of a batch is: a distinct question with all its answers, or a question with one of them."""
@@ -41,6 +42,12 @@ class BCE:
     smoothing: Smoothing = "1/N"
     reduction: Literal["mean", "batchmean"] = "mean"
     answers: Answers = "all"
+
+    def __post_init__(self) -> None:
+        _require_share(self.label_smoothing)
+        _require_one_of("smoothing", self.smoothing, Smoothing)
+        _require_one_of("reduction", self.reduction, Literal["mean", "batchmean"])
+        _require_one_of("answers", self.answers, Answers)
 
     def __call__(self, scorer: Scorer, batch: Batch) -> Tensor:
         """The loss of a batch, summed over the scorer's terms."""
@@ -83,6 +90,8 @@ class CE:
     negatives: int | None = None
 
     def __post_init__(self) -> None:
+        _require_share(self.label_smoothing)
+        _require_one_of("answers", self.answers, Answers)
         if self.negatives is not None:
             _require_negatives(self.negatives)
 
@@ -144,10 +153,9 @@ class Sampled:
 
     def __post_init__(self) -> None:
         _require_negatives(self.negatives)
-        if self.corruption not in ("uniform", "bernoulli"):
-            raise ProtocolError(f"corruption: expected 'uniform' or 'bernoulli', got {self.corruption!r}")
-        if not self.temperature >= 0:
-            raise ProtocolError(f"temperature: expected at least 0, got {self.temperature}")
+        _require_one_of("corruption", self.corruption, Literal["uniform", "bernoulli"])
+        if not isinstance(self.temperature, int | float) or not self.temperature >= 0:
+            raise ProtocolError(f"temperature: expected at least 0, got {self.temperature!r}")
 
     @property
     def answers(self) -> Answers:
@@ -206,8 +214,6 @@ def as_loss(given: str | Loss, label_smoothing: float | None) -> Loss:
     if given == "sampled" and label_smoothing:
         raise ProtocolError(f"label_smoothing: the loss 'sampled' has no labels to smooth, got {label_smoothing}")
     share = label_smoothing if label_smoothing is not None else 0.1 if given == "bce" else 0.0
-    if not 0 <= share < 1:
-        raise ProtocolError(f"label_smoothing: expected a share in [0, 1), got {share}")
     named: dict[str, Loss] = {
         "bce": BCE(share),
         "1-vs-all": BCE(share, reduction="batchmean", answers="one"),
@@ -219,6 +225,19 @@ def as_loss(given: str | Loss, label_smoothing: float | None) -> Loss:
             f"loss: expected {', '.join(map(repr, named))}, or one of relgraph.kge.BCE, CE and Sampled, got {given!r}"
         )
     return named[given]
+
+
+def with_choices(loss: Loss, choices: Mapping[str, Any]) -> Loss:
+    """A loss with some of its choices changed.
+
+    Raises:
+        ProtocolError: If it has no such choice, or not that value of it.
+    """
+    known = [field.name for field in fields(loss)]
+    for name in choices:
+        if name not in known:
+            raise ProtocolError(f"{name}: {type(loss).__name__} has the choices {', '.join(known)}")
+    return replace(loss, **choices)
 
 
 def described(loss: Loss) -> dict[str, Any]:
@@ -238,6 +257,16 @@ def known_among(negatives: Tensor, known: Csr) -> Tensor:
     entries = csr_rows(ptr) * size + index  # sorted, as the rows are
     asked = torch.arange(len(ptr) - 1, device=ptr.device)[:, None] * size + negatives
     return torch.isin(asked, entries)
+
+
+def _require_share(share: object) -> None:
+    if not isinstance(share, int | float) or not 0 <= share < 1:
+        raise ProtocolError(f"label_smoothing: expected a share in [0, 1), got {share!r}")
+
+
+def _require_one_of(name: str, value: object, kind: Any) -> None:
+    if value not in get_args(kind):
+        raise ProtocolError(f"{name}: expected {' or '.join(map(repr, get_args(kind)))}, got {value!r}")
 
 
 def _require_negatives(number: object) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,12 @@ __all__ = ["train"]
 LINKS = "Link prediction"
 ROWS = "Rows of a table (with --task)"
 BOTH = "Training"
+# arguments of relgraph.kge.fit that have an option of their own, or that this command decides
+_NAMED = {
+    "scorer", "train", "valid", "epochs", "batch_size", "loss", "label_smoothing", "regularizer", "lr", "decay",
+    "valid_size", "validate_every", "patience", "checkpoint", "resume", "max_seconds", "seed", "accelerator",
+    "progress",
+}  # fmt: skip
 
 Task = Annotated[
     Path | None,
@@ -87,10 +94,33 @@ def train(
         Literal["auto", "time", "random"],
         typer.Option(help="How a source without train and test parts is split.", rich_help_panel=LINKS),
     ] = "auto",
+    loss: Annotated[
+        Literal["bce", "1-vs-all", "ce", "sampled"] | None,
+        typer.Option(help="What is trained by; bce by default.", rich_help_panel=LINKS),
+    ] = None,
+    loss_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="A choice of the loss, such as answers=all or negatives=1024; repeatable.",
+            rich_help_panel=LINKS,
+        ),
+    ] = None,
+    label_smoothing: Annotated[float | None, typer.Option(rich_help_panel=LINKS)] = None,
+    n3: Annotated[float | None, typer.Option(help="Weight of the N3 regularizer.", rich_help_panel=LINKS)] = None,
     decay: Annotated[
         float | None, typer.Option(help="Factor of the learning rate per epoch.", rich_help_panel=LINKS)
     ] = None,
-    label_smoothing: Annotated[float | None, typer.Option(rich_help_panel=LINKS)] = None,
+    fit_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fit",
+            metavar="NAME=VALUE",
+            help="Any other argument of relgraph.kge.fit, such as optimizer=adagrad, schedule=cosine, warmup=2, "
+            "precision=bf16-mixed or tensorboard=logs; repeatable.",
+            rich_help_panel=LINKS,
+        ),
+    ] = None,
     validate_every: Annotated[
         int | None, typer.Option(min=1, help="Epochs between validations.", rich_help_panel=LINKS)
     ] = None,
@@ -121,6 +151,7 @@ def train(
 
         relgraph train fb15k-237 -o runs/lowfer --set dim=200 --set rank=30
         relgraph train shop.sqlite -o runs/links --scorer distmult --epochs 20
+        relgraph train wn18rr -o runs/complex --scorer complex --loss ce --n3 0.1 --fit optimizer=adagrad
         relgraph train shop.sqlite -o runs/churn --task churn.toml --keys shop.toml
         relgraph train shop.sqlite -o runs/hgt --task churn.toml --keys shop.toml --set gnn=hgt --epochs 3
     """
@@ -133,8 +164,9 @@ def train(
         "refresh": refresh, "progress": not quiet,
     }  # fmt: skip
     for_links = _given(
-        decay=decay, label_smoothing=label_smoothing, validate_every=validate_every, valid_size=valid_size
-    )
+        loss=loss, loss_set=loss_set, label_smoothing=label_smoothing, n3=n3, decay=decay, fit=fit_,
+        validate_every=validate_every, valid_size=valid_size,
+    )  # fmt: skip
     for_rows = _given(
         channels=channels,
         num_neighbors=_fan_out(num_neighbors),
@@ -148,6 +180,7 @@ def train(
             _refuse(for_rows, "needs --task")
             _known_scorer(scorer)
             arguments = _arguments(set_)
+            for_links = _fit_arguments(for_links)
             statements = open_statements(source, form, split, seed, database)
             report = _train_links(out, statements, scorer, arguments, seed, {**common, **for_links})
         else:
@@ -177,6 +210,30 @@ def _known_scorer(name: str) -> None:
 
     if name not in kge.SCORERS:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(kge.SCORERS)}", param_hint="--scorer")
+
+
+def _fit_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of link prediction as arguments of :func:`relgraph.kge.fit`."""
+    from relgraph import kge
+    from relgraph.kge.losses import as_loss, with_choices
+
+    options = dict(given)
+    choices, others, weight = (options.pop(name, None) for name in ("loss_set", "fit", "n3"))
+    try:
+        if choices:
+            smoothing = options.pop("label_smoothing", None)
+            named = as_loss(options.get("loss", "bce"), smoothing)
+            options["loss"] = with_choices(named, _arguments(choices, "--loss-set"))
+        if weight is not None:
+            options["regularizer"] = kge.N3(weight)
+    except ProtocolError as error:
+        raise typer.BadParameter(str(error), param_hint="--loss-set" if choices else "--n3") from None
+    free = [name for name in signature(kge.fit).parameters if name not in _NAMED]
+    for name, value in _arguments(others, "--fit").items():
+        if name not in free:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(free)}", param_hint="--fit")
+        options[name] = value
+    return options
 
 
 def _train_links(
@@ -256,12 +313,12 @@ def _refuse(given: Mapping[str, Any], why: str) -> None:
         raise typer.BadParameter(why, param_hint=f"--{name.replace('_', '-')}")
 
 
-def _arguments(pairs: Sequence[str] | None) -> dict[str, Any]:
+def _arguments(pairs: Sequence[str] | None, option: str = "--set") -> dict[str, Any]:
     found = {}
     for text in pairs or ():
         name, equals, value = text.partition("=")
         if not (name and equals):
-            raise typer.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint="--set")
+            raise typer.BadParameter(f"expected NAME=VALUE, got {text!r}", param_hint=option)
         try:
             found[name] = json.loads(value)
         except ValueError:

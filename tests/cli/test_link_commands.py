@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 import relgraph
 from relgraph import kge
@@ -39,6 +40,39 @@ def test_a_scorer_by_its_name(facts: Path, tmp_path: Path) -> None:
     assert isinstance(kge.load_scorer(out / "model")[0], kge.NFE1)
     unknown = run("train", facts, "-o", tmp_path / "no", "--scorer", "nfe9", code=2).stderr
     assert all(name in unknown for name in kge.SCORERS)
+
+
+def test_every_choice_of_the_training(facts: Path, tmp_path: Path) -> None:
+    out, sizes = tmp_path / "run", ["--scorer", "complex", "--set", "dim=4", "--epochs", "2", "--lr", "0.1"]
+    words = ["--loss", "ce", "--loss-set", "answers=all", "--loss-set", "negatives=3", "--label-smoothing", "0.1"]
+    words += ["--n3", "0.01", "--fit", "optimizer=adagrad", "--fit", "warmup=1", "--fit", 'positions=["tail"]']
+    run("train", facts, "-o", out, *sizes, *words, "-q")
+    train, valid, _ = relgraph.read_statements(facts)
+    expected = kge.ComplEx(train.num_entities, train.num_relations, dim=4)
+    kge.fit(
+        expected, train, valid=valid, epochs=2, lr=0.1, loss=kge.CE(0.1, "all", 3), regularizer=kge.N3(0.01),
+        optimizer="adagrad", warmup=1, positions=("tail",), progress=False,
+    )  # fmt: skip
+    found = kge.load_scorer(out / "model")[0]
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--loss", "hinge"], "'hinge' is not one of"),
+        (["--loss", "ce", "--loss-set", "margin=1"], "CE has the choices label_smoothing, answers, negatives"),
+        (["--loss", "ce", "--loss-set", "answers=some"], "answers: expected 'all' or 'one', got 'some'"),
+        (["--loss-set", "answers"], "expected NAME=VALUE"),
+        (["--n3", "0"], "expected a weight above 0"),
+        (["--fit", "lrr=1"], "'lrr' is none of optimizer, weight_decay, schedule"),
+        (["--fit", "seed=1"], "'seed' is none of"),
+        (["--task", "task.toml", "--n3", "1"], "is for link prediction"),
+    ],
+)
+def test_choices_that_there_are_not(facts: Path, tmp_path: Path, words: list[str], said: str) -> None:
+    error = run("train", facts, "-o", tmp_path / "run", *words, code=2).stderr
+    assert said in " ".join(error.replace("│", " ").split())
 
 
 def test_evaluate_text(links: Path) -> None:

@@ -239,6 +239,12 @@ def test_bad_losses() -> None:
         CE(negatives=True)
     with pytest.raises(ProtocolError, match="corruption: expected 'uniform' or 'bernoulli'"):
         Sampled(1, "both")  # type: ignore[arg-type]
+    for bad in ({"label_smoothing": 1}, {"smoothing": "eps"}, {"reduction": "sum"}, {"answers": "some"}):
+        (name,) = bad
+        with pytest.raises(ProtocolError, match=f"{name}: expected"):
+            BCE(**bad)  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError, match="answers: expected 'all' or 'one', got 'some'"):
+        CE(answers="some")  # type: ignore[arg-type]
     with pytest.raises(ProtocolError, match="temperature: expected at least 0"):
         Sampled(1, temperature=-1)
     with pytest.raises(ProtocolError, match="'bernoulli' asks for heads or tails; expected both positions"):
