@@ -115,9 +115,10 @@ def test_documented_examples_run(shop: Path, tmp_path: Path, monkeypatch: pytest
     for file in ("shop.sqlite", "churn.toml", "shop.toml"):
         os.link(shop / file, tmp_path / file)
     people = [(f"/m/0{i}mjmr", "/people/person/profession", f"/m/job{i % 3}") for i in range(9)]
-    (tmp_path / "fb15k-237").mkdir()
-    for name, rows in (("train", people), ("valid", people[:2]), ("test", people[2:4])):
-        (tmp_path / "fb15k-237" / f"{name}.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+    for folder in ("fb15k-237", "wn18rr"):
+        (tmp_path / folder).mkdir()
+        for name, rows in (("train", people), ("valid", people[:2]), ("test", people[2:4])):
+            (tmp_path / folder / f"{name}.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
     with sqlite3.connect("shop.sqlite") as connection:
         customer = connection.execute("SELECT min(customer_id) FROM customer").fetchone()[0]
     for name in COMMANDS:
