@@ -14,6 +14,7 @@ from relgraph.kge.groups import By, group_statements
 from relgraph.kge.protocol import Ties
 from relgraph.kge.questions import POSITIONS
 from relgraph.kge.ranks import Interval, Ranks, bootstrap, mean_metric, require_metric
+from relgraph.pictures import Svg, bars, columns
 
 if TYPE_CHECKING:
     import pandas
@@ -139,6 +140,22 @@ class Metrics(Mapping[str, float]):
         columns, rows = self.table()
         return pandas.DataFrame([row[1:] for row in rows], index=[row[0] for row in rows], columns=columns[1:])
 
+    def picture(self) -> Svg:
+        """The distribution of ranks: per position, the share of answers at rank 1, 2 to 3, 4 to 10 and so on."""
+        most = max((int(ranks.candidates.max()) for ranks in self.ranks.values()), default=1)
+        ends = [1]
+        while ends[-1] < most:
+            ends.append(3 * 10 ** (len(ends) // 2) if len(ends) % 2 else 10 ** (len(ends) // 2))
+        starts = [1, *(end + 1 for end in ends[:-1])]
+        names = [f"{a:,}" if a == b else f"{a:,}-{b:,}" for a, b in zip(starts, ends, strict=True)]
+        edges = torch.tensor(ends, dtype=torch.float64)
+        shares = {}
+        for position, ranks in self.ranks.items():
+            # the middle of a tie may be a half: 1.5 is behind rank 1
+            place = torch.bucketize(getattr(ranks, self.protocol["ties"]), edges)
+            shares[position] = (torch.bincount(place, minlength=len(ends)).double() / max(len(ranks), 1)).tolist()
+        return columns("share of answers by rank", names, shares)
+
     def to_dict(self) -> dict[str, Any]:
         """Metrics and protocol as JSON values."""
         return {"metrics": dict(self), "protocol": dict(self.protocol)}
@@ -150,7 +167,7 @@ class Metrics(Mapping[str, float]):
     def _repr_html_(self) -> str:
         from relgraph.data.html import table_html
 
-        return table_html(*self.table(), caption=_words(self.protocol))
+        return f"{table_html(*self.table(), caption=_words(self.protocol))}{self.picture()}"
 
 
 class MetricGroups(Mapping[str, Metrics]):
@@ -185,6 +202,17 @@ class MetricGroups(Mapping[str, Metrics]):
         ]
         return [self.by, "statements", *names, *(f"{p}.mrr" for p in positions)], rows
 
+    def picture(self, metric: str = "mrr", most: int = 20) -> Svg:
+        """A bar per group with the number of its statements, for the ``most`` groups with the most of them.
+
+        Raises:
+            KeyError: If there is no such metric.
+        """
+        first = sorted(self, key=lambda label: -self[label].protocol["num_statements"])[:most]
+        kept = [label for label in self if label in first]  # in the table's order
+        rows = [(f"{label} ({self[label].protocol['num_statements']:,})", self[label][metric]) for label in kept]
+        return bars(f"{metric} by {self.by}", rows)
+
     def to_frame(self) -> pandas.DataFrame:
         """The table with the groups as its index."""
         import pandas
@@ -202,7 +230,7 @@ class MetricGroups(Mapping[str, Metrics]):
     def _repr_html_(self) -> str:
         from relgraph.data.html import table_html
 
-        return table_html(*self.table(), caption=_words(self.protocol))
+        return f"{table_html(*self.table(), caption=_words(self.protocol))}{self.picture()}"
 
 
 def _words(protocol: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relgraph import kge as kge
     from relgraph import nn as nn
     from relgraph import ops as ops
+    from relgraph import pictures as pictures
     from relgraph import sampling as sampling
     from relgraph import tabular as tabular
     from relgraph import tasks as tasks
@@ -75,6 +76,7 @@ _HOMES = {
     "kge": "",
     "nn": "",
     "ops": "",
+    "pictures": "",
     "sampling": "",
     "tabular": "",
     "tasks": "",

@@ -377,12 +377,8 @@ class Database:
         return "\n".join([head, *(line for table in self.schema for line in table.lines(self.num_rows(table.name)))])
 
     def _repr_html_(self) -> str:
-        text = f"<pre>{html.escape(repr(self))}</pre>"
-        try:
-            from relgraph.data.html import schema_svg
-        except ModuleNotFoundError:
-            return text
-        return f"{schema_svg(self.schema)}{text}"
+        counts = {table.name: self.num_rows(table.name) for table in self.schema}
+        return f"{self.schema.picture(counts)}<pre>{html.escape(repr(self))}</pre>"
 
     def _empty_schema(self, cursor: duckdb.DuckDBPyConnection) -> str:
         # in a catalog of its own, because a snapshot file is read-only

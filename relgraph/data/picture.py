@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from relgraph.data.layout import Layout, layered_layout
 from relgraph.data.schema import ForeignKey, Schema, TableSchema
+from relgraph.pictures.svg import Svg, escape, svg
 
 __all__ = ["schema_svg"]
 
@@ -24,7 +24,7 @@ _SVG_STYLE = (
 )
 
 
-def schema_svg(schema: Schema, num_rows: Mapping[str, int] | None = None) -> str:
+def schema_svg(schema: Schema, num_rows: Mapping[str, int] | None = None) -> Svg:
     """A picture of the tables, their keys and time columns, with an arrow for every foreign key.
 
     Args:
@@ -40,14 +40,10 @@ def schema_svg(schema: Schema, num_rows: Mapping[str, int] | None = None) -> str
     sizes = {table.name: _box_size(table, columns[table.name], counts.get(table.name)) for table in schema}
     keys = list(schema.foreign_keys)
     layout = layered_layout(sizes, [(table.name, key.table) for table, key in keys])
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {layout.width:.0f} {layout.height:.0f}" '
-        f'width="{layout.width:.0f}" height="{layout.height:.0f}" style="max-width:100%;height:auto">',
-        f"<title>{len(schema)} tables, {len(keys)} foreign keys</title><style>{_SVG_STYLE}</style>",
-    ]
+    parts = [f"<style>{_SVG_STYLE}</style>"]
     parts += [_box(table, columns[table.name], counts.get(table.name), layout, sizes) for table in schema]
     parts += [_arrow(i, table, key, columns, layout, sizes) for i, (table, key) in enumerate(keys)]
-    return "".join([*parts, "</svg>"])
+    return svg(layout.width, layout.height, f"{len(schema)} tables, {len(keys)} foreign keys", parts)
 
 
 def _shown_columns(table: TableSchema, full: bool) -> list[tuple[str, str, str]]:

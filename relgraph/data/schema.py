@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relgraph.errors import SchemaError
+
+if TYPE_CHECKING:
+    from relgraph.pictures.svg import Svg
 
 __all__ = ["ColumnSchema", "ForeignKey", "Schema", "SemanticType", "TableSchema"]
 
@@ -164,6 +167,15 @@ class Schema:
         """Every column of a table's keys and what keys of other tables refer to; none may become a feature."""
         referred = (self.target_columns(key) for _, key in self.foreign_keys if key.table == table)
         return self[table].key_columns.union(*referred)
+
+    def picture(self, num_rows: Mapping[str, int] | None = None) -> Svg:
+        """Tables, keys and times with an arrow for every foreign key; ``num_rows`` per table where it is given."""
+        from relgraph.data.picture import schema_svg
+
+        return schema_svg(self, num_rows)
+
+    def _repr_html_(self) -> str:
+        return self.picture()
 
     def validate(self) -> None:
         """Check names, keys and references.

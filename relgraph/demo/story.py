@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from relgraph.data.html import graph_html, schema_svg, table_html
 from relgraph.data.time import format_time
-from relgraph.demo.charts import bars_svg, curves_svg
 from relgraph.demo.links import LinkOutcome
-from relgraph.demo.page import Section, page_html, paragraph, preformatted, side_by_side, write_page
+from relgraph.pictures import Section, bars, curves, page_html, paragraph, preformatted, side_by_side, write_whole
 
 if TYPE_CHECKING:
     from relgraph.demo.entities import EntityOutcome
@@ -92,12 +91,12 @@ def write_story(result: DemoResult, generated: bool) -> None:
         sections.append(_links(result.links))
     sections.append(_run(result))
     title = "relgraph on a generated shop" if generated else f"relgraph on {result.name}"
-    write_page(result.page, page_html(title, lead, sections, _versions()))
+    write_whole(result.page, page_html(title, lead, sections, _versions()))
 
 
 def _database(result: DemoResult) -> Section:
     counts = {table.table: table.rows for table in result.report.tables}
-    parts = []
+    parts: list[str] = []
     if result.graph.schema is not None:
         parts.append(schema_svg(result.graph.schema, counts))
         parts.append(paragraph("◆ primary key   → foreign key   ◷ when a row happened"))
@@ -109,7 +108,7 @@ def _database(result: DemoResult) -> Section:
 def _entities(entities: EntityOutcome) -> Section:
     task = entities.task
     metric = task.metric
-    bars = [(name, metrics[metric]) for name, metrics in entities.scores]
+    values = [(name, metrics[metric]) for name, metrics in entities.scores]
     names = list(entities.scores[0][1])
     binary = task.kind == "binary"
     return Section(
@@ -125,12 +124,12 @@ def _entities(entities: EntityOutcome) -> Section:
                 ("split", "rows", "share of positives" if binary else "mean label", "first", "last"), entities.splits
             ),
             "<h3>On the test split</h3>",
-            bars_svg(f"{metric} on the test split", bars, base=_CHANCE.get(metric, 0.0)),
+            bars(f"{metric} on the test split", values, base=_CHANCE.get(metric, 0.0)),
             table_html(("model", *names), [(name, *metrics.values()) for name, metrics in entities.scores]),
             "<h3>Training of the GNNs</h3>",
             side_by_side(
-                curves_svg("training loss", {_short(n): h.curve("loss") for n, h in entities.histories.items()}),
-                curves_svg(f"validation {metric}", {_short(n): h.curve(metric) for n, h in entities.histories.items()}),
+                curves("training loss", {_short(n): h.curve("loss") for n, h in entities.histories.items()}),
+                curves(f"validation {metric}", {_short(n): h.curve(metric) for n, h in entities.histories.items()}),
             ),
             "<h3>The highest predictions</h3>",
             paragraph(
@@ -168,11 +167,11 @@ def _links(links: LinkOutcome) -> Section:
                 f"knows nothing, and are not counted. Each answer is ranked among {protocol['num_candidates']:,} "
                 "candidates, known answers filtered, ties at their mean rank."
             ),
-            bars_svg("MRR on the test statements", [(name, metrics["mrr"]) for name, metrics in links.scores]),
+            bars("MRR on the test statements", [(name, metrics["mrr"]) for name, metrics in links.scores]),
             table_html(("model", *_LINK_METRICS), [(name, *(m[k] for k in _LINK_METRICS)) for name, m in links.scores]),
             side_by_side(
-                curves_svg("training loss", {"loss": links.history.curve("loss")}),
-                curves_svg("validation MRR", {"mrr": links.history.curve("mrr")}),
+                curves("training loss", {"loss": links.history.curve("loss")}),
+                curves("validation MRR", {"mrr": links.history.curve("mrr")}),
             ),
             "<h3>What comes next</h3>",
             table_html(

@@ -9,6 +9,7 @@ from typing import Any
 
 from relgraph.data.html import table_html
 from relgraph.data.keys import Key
+from relgraph.pictures import Branch, Svg, tree
 
 __all__ = ["CellScore", "PredictionExplanation", "RowScore", "Step", "TableScore"]
 
@@ -159,8 +160,34 @@ class PredictionExplanation:
                 lines.append(f"  {'  '.join(padded)}".rstrip())
         return "\n".join(lines)
 
+    def picture(self, most: int = 12) -> Svg:
+        """The neighbourhood of the predicted row: the ``most`` rows that moved it most, and the keys that lead to them.
+
+        A row carries what it added with its values; the values that moved most are seen when it is pointed at.
+        """
+        found: dict[tuple[Step, ...], RowScore | None] = {(): None}
+        for row in self.rows[:most]:
+            for depth in range(len(row.path)):
+                found.setdefault(row.path[:depth], None)
+            found[row.path] = row
+        return tree(self.title, self._branch((), found))
+
+    def _branch(self, path: tuple[Step, ...], found: Mapping[tuple[Step, ...], RowScore | None]) -> Branch:
+        row = found[path]
+        table, key = (path[-1].table, path[-1].key) if path else (self.table, self.key)
+        cells = [c for c in self.cells if (c.table, c.key) == (table, key)]
+        under = [other for other in found if other[:-1] == path and len(other) == len(path) + 1]
+        step = path[-1] if path else None
+        return Branch(
+            f"{table} {key}",
+            None if row is None else row.score,
+            "" if step is None else f"{'→' if step.forward else '←'} {step.via.rpartition('.')[2]}",
+            [f"{c.column} {c.value or ''}: {c.score:+.4f}" for c in cells],
+            [self._branch(other, found) for other in under],
+        )
+
     def _repr_html_(self) -> str:
-        return "".join(table_html(heads, rows, title) for title, heads, rows in self._captioned())
+        return self.picture() + "".join(table_html(heads, rows, title) for title, heads, rows in self._captioned())
 
     def _captioned(self) -> list[tuple[str, Sequence[str], list[list[Any]]]]:
         first, *rest = self.parts()

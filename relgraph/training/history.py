@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from relgraph.pictures import Svg, curves, escape, side_by_side
+
 __all__ = ["History"]
 
 
@@ -43,3 +45,17 @@ class History:
         """Epoch numbers and values of ``"loss"``, ``"lr"``, ``"seconds"`` or a metric, in the epochs that have it."""
         rows = [{**row["metrics"], **row} for row in self.epochs]
         return [row["epoch"] for row in rows if name in row], [row[name] for row in rows if name in row]
+
+    @property
+    def metric(self) -> str | None:
+        """The headline of the validations: MRR where there is one, else the first of their metrics."""
+        names = next((list(row["metrics"]) for row in self.epochs if row["metrics"]), [])
+        return "mrr" if "mrr" in names else next(iter(names), None)
+
+    def picture(self, name: str = "loss") -> Svg:
+        """A curve over the epochs: ``"loss"``, ``"lr"``, ``"seconds"``, or a metric of the validations."""
+        return curves(name, {name: self.curve(name)})
+
+    def _repr_html_(self) -> str:
+        shown = ["loss"] if self.metric is None else ["loss", self.metric]
+        return f"<p>{escape(repr(self))}</p>{side_by_side(*map(self.picture, shown))}"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 
-from relgraph.errors import AdapterError
+from relgraph.pictures.svg import escape
 
-__all__ = ["Section", "page_html", "paragraph", "preformatted", "side_by_side", "write_page"]
+__all__ = ["Section", "page_html", "paragraph", "preformatted", "side_by_side"]
 
 _STYLE = """
 body{font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif;color:#1d2733;background:#fff;margin:0}
@@ -75,19 +73,3 @@ def page_html(title: str, lead: str, sections: Sequence[Section], footer: str = 
         f"<h1>{escape(title)}</h1>{paragraph(lead)}<nav>{links}</nav>\n{body}\n"
         f"<footer>{escape(footer)}</footer></main></body></html>\n"
     )
-
-
-def write_page(path: Path, html: str) -> Path:
-    """Write the page, whole or not at all.
-
-    Raises:
-        AdapterError: If the file cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(html, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise AdapterError(f"the page could not be written to {path}: {error}; choose a writable folder") from error
-    return path
