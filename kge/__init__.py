@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from relgraph.kge.embeddings import Embeddings as Embeddings
     from relgraph.kge.entity_index import export_index as export_index
     from relgraph.kge.entity_index import load_index as load_index
+    from relgraph.kge.entity_map import entity_map as entity_map
     from relgraph.kge.evaluation import evaluate as evaluate
     from relgraph.kge.losses import BCE as BCE
     from relgraph.kge.losses import CE as CE
@@ -77,6 +78,7 @@ _HOMES = {
     "TuckER": "relgraph.kge.scorers",
     "calibrate": "relgraph.kge.classification",
     "classify": "relgraph.kge.classification",
+    "entity_map": "relgraph.kge.entity_map",
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
     "extend": "relgraph.kge.warm_start",

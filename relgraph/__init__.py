@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from relgraph import nn as nn
     from relgraph import ops as ops
     from relgraph import pictures as pictures
+    from relgraph import runs as runs
     from relgraph import sampling as sampling
     from relgraph import tabular as tabular
     from relgraph import tasks as tasks
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from relgraph.data.schema import SemanticType as SemanticType
     from relgraph.data.statements import Statements as Statements
     from relgraph.data.statements import Vocabulary as Vocabulary
+    from relgraph.runs.links import LinkRun as LinkRun
+    from relgraph.runs.load import load as load
+    from relgraph.runs.rows import RowRun as RowRun
     from relgraph.sampling.sampler import TemporalSampler as TemporalSampler
     from relgraph.tasks import ColumnTask as ColumnTask
     from relgraph.tasks import EntityTask as EntityTask
@@ -53,8 +57,10 @@ _HOMES = {
     "EntityTask": "relgraph.tasks",
     "HeteroGraph": "relgraph.data.graph",
     "LinkPredictor": "relgraph.training.link_predictor",
+    "LinkRun": "relgraph.runs.links",
     "LinkTask": "relgraph.tasks",
     "NodeTask": "relgraph.tasks",
+    "RowRun": "relgraph.runs.rows",
     "Schema": "relgraph.data.schema",
     "SemanticType": "relgraph.data.schema",
     "Statements": "relgraph.data.statements",
@@ -66,6 +72,7 @@ _HOMES = {
     "connect": "relgraph.adapters.tables",
     "explain": "relgraph.training.explainer",
     "fit": "relgraph.training.entity",
+    "load": "relgraph.runs.load",
     "read_statements": "relgraph.adapters.statement_files",
     "write_predictions": "relgraph.training.predictions",
     # submodules
@@ -77,6 +84,7 @@ _HOMES = {
     "nn": "",
     "ops": "",
     "pictures": "",
+    "runs": "",
     "sampling": "",
     "tabular": "",
     "tasks": "",

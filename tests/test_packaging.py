@@ -135,7 +135,12 @@ def test_constraints_are_exact_and_cover_the_requirements() -> None:
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sdist, and the wheel built from it, made from a copy so that nothing is left in the tree."""
     source = tmp_path_factory.mktemp("source") / "relgraph"
-    hidden = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "__pycache__", "runs", "demo-out", "notebooks")
+    made = ("build", "dist", "runs", "demo-out", "site", "notebooks")
+    always = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+
+    def hidden(folder: str, names: list[str]) -> set[str]:
+        return always(folder, names) | (set(made) & set(names) if Path(folder) == ROOT else set())
+
     shutil.copytree(ROOT, source, symlinks=True, ignore=hidden)
     out = tmp_path_factory.mktemp("dist")
     result = python("-m", "build", "--no-isolation", "--outdir", str(out), cwd=source)

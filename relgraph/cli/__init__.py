@@ -14,6 +14,7 @@ from relgraph.cli.evaluate import evaluate
 from relgraph.cli.explain import explain
 from relgraph.cli.inspect import inspect
 from relgraph.cli.predict import predict
+from relgraph.cli.report import report
 from relgraph.cli.train import train
 
 __all__ = ["app", "main"]
@@ -21,12 +22,11 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="relgraph",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     # locals in a traceback may hold passwords
     pretty_exceptions_enable=False,
 )
-for command in (inspect, convert, train, compare, evaluate, predict, explain, demo):
+for command in (inspect, convert, train, compare, evaluate, predict, explain, report, demo):
     app.command()(command)
 
 

@@ -9,12 +9,9 @@ import typer
 
 from relgraph.cli.options import AsJson, Quiet
 from relgraph.cli.output import guarded, show_document, show_pairs, show_table
-from relgraph.cli.rows import open_predictor
-from relgraph.cli.runs import read_run, read_seeds, read_statement_parts
-from relgraph.errors import ProtocolError
+from relgraph.runs.folder import read_run
 
 if TYPE_CHECKING:
-    from relgraph.cli.runs import Run
     from relgraph.kge.groups import By
     from relgraph.kge.protocol import ProtocolOptions
 
@@ -73,10 +70,10 @@ def evaluate(
             "ties": ties,
             "unseen": unseen,
         }
-        document = _links(found, "valid" if split == "val" else split, protocol, by, not quiet)
+        document = _links(run, "valid" if split == "val" else split, protocol, by, not quiet)
     else:
         _refuse_for_rows({"--by": by, "--positions": positions == "all", "--unseen": unseen == "drop"})
-        document = _rows(found, "val" if split == "valid" else split, not quiet)
+        document = _rows(run, "val" if split == "valid" else split, not quiet)
     if as_json:
         show_document(document)
         return
@@ -109,30 +106,25 @@ def _refuse_for_rows(options: dict[str, Any]) -> None:
             raise typer.BadParameter("the run is a predictor of rows, which has no such option", param_hint=name)
 
 
-def _links(run: Run, split: str, protocol: ProtocolOptions, by: By | None, progress: bool) -> dict[str, Any]:
-    from relgraph import kge
+def _links(path: Path, split: str, protocol: ProtocolOptions, by: By | None, progress: bool) -> dict[str, Any]:
+    from relgraph.runs import LinkRun
 
-    scorer, vocabulary, _ = kge.load_scorer(run.path / "model")
-    parts = read_statement_parts(run, vocabulary)
-    if split not in parts:
-        raise ProtocolError(f"{run.path} has no split {split!r}; it has {', '.join(parts)}")
-    known = [] if protocol["filter"] == "none" else list(parts.values())
-    protocol["train"] = parts["train"]
-    metrics = kge.evaluate(scorer, parts[split], known, progress=progress, **protocol)
+    metrics = LinkRun.read(read_run(path)).evaluate(split, progress=progress, **protocol)
     groups = {} if by is None else {"by": by, "groups": metrics.by(by).to_dict()}
     return {"kind": "links", "split": split, **metrics.to_dict(), **groups}
 
 
-def _rows(run: Run, split: str, progress: bool) -> dict[str, Any]:
-    with open_predictor(run, progress=progress) as predictor:
-        seeds = read_seeds(run, split, predictor.graph)
-        found = predictor.evaluate(seeds, progress=progress)
+def _rows(path: Path, split: str, progress: bool) -> dict[str, Any]:
+    from relgraph.runs import RowRun
+
+    run = RowRun.read(read_run(path))
+    found = run.evaluate(split, progress=progress)
     metrics = {name: value for name, value in found.items() if isinstance(value, float)}
     return {
         "kind": "rows",
-        "table": predictor.task.entity_table,
+        "table": run.task.entity_table,
         "split": split,
-        "rows": len(seeds),
-        "regime": predictor.task.regime,
+        "rows": found["rows"],
+        "regime": found["regime"],
         "metrics": metrics,
     }

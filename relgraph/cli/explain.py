@@ -10,9 +10,9 @@ import typer
 from relgraph.cli.options import AsJson, Quiet
 from relgraph.cli.output import guarded, log, show_document, show_table, show_text
 from relgraph.cli.places import require_file
-from relgraph.cli.rows import moment_for, open_predictor, parse_key
-from relgraph.cli.runs import read_run
+from relgraph.cli.rows import moment_for, open_rows, parse_key
 from relgraph.errors import ProtocolError
+from relgraph.runs.folder import read_run
 
 __all__ = ["explain"]
 
@@ -63,16 +63,16 @@ def explain(
         if out.suffix.lower() not in (".json", ".html"):
             raise typer.BadParameter(f"expected a name that ends in .json or .html, got {out}", param_hint="--out")
         require_file(out)
-    with open_predictor(found, None, source, not quiet) as predictor:
-        moment = moment_for(predictor, time)
-        row = parse_key(predictor.graph, predictor.task.entity_table, key)
+    with open_rows(run, None, source, not quiet) as opened:
+        moment = moment_for(opened, time)
+        row = parse_key(opened.graph, opened.task.entity_table, key)
         if target is not None:
             if output is not None:
                 raise typer.BadParameter("a recommender has one output", param_hint="--output")
-            other = parse_key(predictor.graph, predictor.task.target_table, target, "--target")
-            explanation = predictor.explain(key=row, target=other, time=moment)
+            other = parse_key(opened.graph, opened.target_table, target, "--target")
+            explanation = opened.explain(key=row, target=other, time=moment)
         else:
-            explanation = predictor.explain(key=row, time=moment, output=output)
+            explanation = opened.explain(key=row, time=moment, output=output)
     if out is not None:
         text = explanation.to_json() if out.suffix.lower() == ".json" else explanation._repr_html_()
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,14 +10,12 @@ import typer
 from relgraph.cli.options import AsJson, Quiet
 from relgraph.cli.output import guarded, log, show_document, show_table
 from relgraph.cli.places import require_file
-from relgraph.cli.rows import moment_for, open_predictor, parse_key, source_file
-from relgraph.cli.runs import read_run, read_seeds, read_statement_parts
+from relgraph.cli.rows import moment_for, open_rows, parse_key, source_file
 from relgraph.errors import SchemaError
+from relgraph.runs.folder import read_run
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from relgraph.cli.runs import Run
 
 __all__ = ["predict"]
 
@@ -102,7 +100,7 @@ def predict(
         only_rows = {"--time": time, "--key": key, "--source": source, "--graph": graph, "--out": out, "--table": table}
         _refuse_for("a link predictor", only_rows)
         parts = {"head": head, "relation": relation, "tail": tail}
-        _predict_links(found, parts, _qualifiers(qualifier), 10 if k is None else k, new, as_json)
+        _predict_links(run, parts, _qualifiers(qualifier), 10 if k is None else k, new, as_json)
         return
     only_links = {
         "--head": head,
@@ -117,7 +115,7 @@ def predict(
     place = None if out is None else _place(out, table)
     if table is not None and out is None:
         raise typer.BadParameter("needs --out, the .duckdb or .sqlite file", param_hint="--table")
-    predictions = _predict_rows(found, time, key, graph, source, not quiet, {} if k is None else {"k": k})
+    predictions = _predict_rows(run, time, key, graph, source, not quiet, {} if k is None else {"k": k})
     if out is not None and place is not None:
         from relgraph.training.predictions import write_predictions
 
@@ -131,7 +129,7 @@ def predict(
 
 
 def _predict_links(
-    run: Run, parts: dict[str, str | None], qualifiers: dict[str, str | None], k: int, new: bool, as_json: bool
+    path: Path, parts: dict[str, str | None], qualifiers: dict[str, str | None], k: int, new: bool, as_json: bool
 ) -> None:
     missing = [f"--{name}" for name, value in parts.items() if value is None]
     if len(missing) != (0 if None in qualifiers.values() else 1):
@@ -139,20 +137,10 @@ def _predict_links(
             "give exactly two of --head, --relation, --tail, or all three and a --qualifier REL=?; left out: "
             f"{', '.join(missing) or 'none'}"
         )
-    from relgraph import kge
+    from relgraph.runs import LinkRun
 
-    scorer, vocabulary, _ = kge.load_scorer(run.path / "model")
-    known = list(read_statement_parts(run, vocabulary).values()) if new else None
-    answers = kge.predict(
-        scorer,
-        vocabulary,
-        parts["head"],
-        parts["relation"],
-        parts["tail"],
-        qualifiers=qualifiers or None,
-        k=k,
-        known=known,
-    )
+    run = LinkRun.read(read_run(path))
+    answers = run.predict(parts["head"], parts["relation"], parts["tail"], qualifiers=qualifiers or None, k=k, new=new)
     if as_json:
         rows = [{"label": answer.label, "score": answer.score} for answer in answers]
         given = {"qualifiers": qualifiers} if qualifiers else {}
@@ -174,23 +162,23 @@ def _qualifiers(texts: list[str] | None) -> dict[str, str | None]:
 
 
 def _predict_rows(
-    run: Run,
+    path: Path,
     time: str | None,
     keys: list[str] | None,
     newer: Path | None,
     source: str | None,
     progress: bool,
-    options: dict[str, int],
+    options: dict[str, Any],
 ) -> pyarrow.Table:
-    with open_predictor(run, newer, source, progress) as predictor:
-        timed = predictor.task.regime != "static"
+    with open_rows(path, newer, source, progress) as run:
+        timed = run.task.regime != "static"
         if keys and time is None and source is None and timed:
             raise typer.BadParameter("needs --time, the moment of the prediction", param_hint="--key")
         if time is None and source is None and not keys:
-            return predictor.predict(read_seeds(run, "test", predictor.graph), progress=progress, **options)
-        moment = moment_for(predictor, time)
-        chosen = [parse_key(predictor.graph, predictor.task.entity_table, text) for text in keys or ()]
-        return predictor.predict(keys=chosen or "all", time=moment, progress=progress, **options)
+            return run.predict(progress=progress, **options)
+        moment = moment_for(run, time)
+        chosen = [parse_key(run.graph, run.task.entity_table, text) for text in keys or ()]
+        return run.predict(keys=chosen or "all", time=moment, progress=progress, **options)
 
 
 def _refuse_for(what: str, options: dict[str, Any]) -> None:

@@ -12,22 +12,23 @@ import typer
 
 from relgraph.cli.output import log
 from relgraph.cli.sources import open_database
+from relgraph.runs.folder import read_run
 
 if TYPE_CHECKING:
-    from relgraph.cli.runs import Run
     from relgraph.data.graph import HeteroGraph
+    from relgraph.runs.rows import RowRun
 
-__all__ = ["moment_for", "open_predictor", "parse_key", "source_file"]
+__all__ = ["moment_for", "open_rows", "parse_key", "source_file"]
 
 
 @contextmanager
-def open_predictor(
-    run: Run, graph: Path | None = None, source: str | None = None, progress: bool = True
-) -> Iterator[Any]:
-    """The predictor of a run: an :class:`~relgraph.EntityPredictor`, or a ``LinkPredictor`` if its task is about links.
+def open_rows(
+    path: Path, graph: Path | None = None, source: str | None = None, progress: bool = True
+) -> Iterator[RowRun]:
+    """A run about rows on its own graph, a newer one, or the database as it is now.
 
     Args:
-        run: The run.
+        path: The folder of the run.
         graph: A folder with a newer graph; the run's own by default.
         source: A database to read instead, with the keys and times that the run was trained with.
         progress: Show progress on stderr.
@@ -36,33 +37,24 @@ def open_predictor(
         SchemaError: If the schema of the source is another than in training.
     """
     from relgraph.data.graph import HeteroGraph
+    from relgraph.runs.rows import RowRun
 
-    kind = _class_of(run)
+    folder = read_run(path)
     if source is None:
-        yield kind.load(run.path / "model", HeteroGraph.load(run.path / "graph" if graph is None else graph))
+        yield RowRun.read(folder, None if graph is None else HeteroGraph.load(graph))
         return
     if graph is not None:
         raise typer.BadParameter(
             "give a newer graph or the source it would be built from, not both", param_hint="--graph"
         )
-    with open_database(source, **run.meta.get("connect", {}), progress=progress) as db:
-        predictor = kind.load(run.path / "model").on(db, progress=progress)
-        for note in predictor.graph.report["notes"]:
+    with open_database(source, **folder.meta.get("connect", {}), progress=progress) as db:
+        run = RowRun.read(folder, db=db, progress=progress)
+        for note in run.graph.report["notes"]:
             log(note)
-        yield predictor
+        yield run
 
 
-def _class_of(run: Run) -> type[Any]:
-    if run.meta["task"].get("task") == "link":
-        from relgraph.training.link_predictor import LinkPredictor
-
-        return LinkPredictor
-    from relgraph.training.predictor import EntityPredictor
-
-    return EntityPredictor
-
-
-def moment_for(predictor: Any, time: str | None) -> int | None:
+def moment_for(run: RowRun, time: str | None) -> int | None:
     """The moment to predict at: the one given, else the last one in the data; ``None`` for a task without time.
 
     Raises:
@@ -72,13 +64,13 @@ def moment_for(predictor: Any, time: str | None) -> int | None:
     from relgraph.data.time import STATIC, UNKNOWN, format_time, to_moment
     from relgraph.errors import ProtocolError
 
-    if predictor.task.regime == "static":
+    if run.task.regime == "static":
         if time is not None:
             raise ProtocolError("the run's task has no time; leave --time out")
         return None
     if time is not None:
         return to_moment(time, "--time")
-    known = [store.time for store in predictor.graph.nodes.values() if store.time is not None]
+    known = [store.time for store in run.graph.nodes.values() if store.time is not None]
     moments = [int(t.max()) for times in known if (t := times[(times != STATIC) & (times != UNKNOWN)]).numel()]
     if not moments:
         raise ProtocolError("no row of the source has a time; say with --time at which moment to predict")

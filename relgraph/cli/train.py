@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +14,6 @@ import typer
 from relgraph.cli.options import AsJson, Keys, Quiet, Refresh, Schemas, Snapshot, Tables, Times, Views
 from relgraph.cli.output import guarded, log, show_document, show_pairs
 from relgraph.cli.places import require_folder
-from relgraph.cli.runs import write_run
 from relgraph.cli.sources import is_graph, is_statements, open_database, open_statements, read_declarations, read_task
 from relgraph.errors import ProtocolError
 
@@ -182,7 +180,7 @@ def train(
             arguments = _arguments(set_)
             for_links = _fit_arguments(for_links)
             statements = open_statements(source, form, split, seed, database)
-            report = _train_links(out, statements, scorer, arguments, seed, {**common, **for_links})
+            report = _train_links(out, source, statements, scorer, arguments, seed, {**common, **for_links})
         else:
             _refuse(for_links, "is for link prediction, without --task")
             report = _train_rows(out, source, task, database, {**common, **for_rows, **_arguments(set_)})
@@ -237,9 +235,17 @@ def _fit_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train_links(
-    out: Path, parts: Sequence[Any], name: str, arguments: dict[str, Any], seed: int, options: dict[str, Any]
+    out: Path,
+    source: str,
+    parts: Sequence[Any],
+    name: str,
+    arguments: dict[str, Any],
+    seed: int,
+    options: dict[str, Any],
 ) -> dict[str, Any]:
     from relgraph import kge
+    from relgraph.adapters.urls import masked
+    from relgraph.runs import LinkRun
 
     known, valid, test = parts
     sizes = (known.num_entities, known.num_relations)
@@ -249,19 +255,18 @@ def _train_links(
         raise typer.BadParameter(f"{name}: {error}", param_hint="--set") from None
     valid = valid if valid is not None and len(valid) else None
     history = kge.fit(scorer, known, valid=valid, **options)
-    kge.save_scorer(scorer, known.vocabulary, out / "model")
     splits = {"train": known, "valid": valid, "test": test}
     present = {split: part for split, part in splits.items() if part is not None}
-    report = {"kind": "links", "scorer": name, "statements": {s: len(p) for s, p in present.items()}}
-    report |= {"entities": sizes[0], "relations": sizes[1], **_summary(history)}
-    write_run(out, "links", {**report, "history": asdict(history)}, present)
-    return report
+    run = LinkRun(scorer, known.vocabulary, present, history, {"source": masked(source), **_summary(history)})
+    run.save(out)
+    return {**run.describe(), **_summary(history)}
 
 
 def _train_rows(
     out: Path, source: str, task_file: Path, database: Mapping[str, Any], options: dict[str, Any]
 ) -> dict[str, Any]:
     from relgraph.data.build import build_graph
+    from relgraph.runs import RowRun
     from relgraph.training.entity import fit
 
     if is_graph(source) or (is_statements(source) and not Path(source).is_dir()):
@@ -272,24 +277,14 @@ def _train_rows(
         task = make_task(db, progress=progress).with_times(db, progress=progress)
         graph = build_graph(db, fit_until=task.val_time, hide=task.hidden, progress=progress)
         predictor = fit(db, graph, task, **options)
-        splits = {}
-        for split in ("val", "test"):
-            try:
-                splits[split] = task.seeds(db, split)
-            except ProtocolError as error:
-                log(f"no split {split}: {error}")
-        name = db.name
-    graph.save(out / "graph")
-    predictor.save(out / "model")
-    report: dict[str, Any] = {"kind": "rows", "source": name, "table": task.entity_table}
-    report |= {"metric": task.metric, "regime": task.regime}
-    report |= {"rows": {split: len(seeds) for split, seeds in splits.items()}, **_summary(predictor.history)}
-    # what predict --source connects with
-    connect = {name: database[name] for name in ("times", "tables", "schemas", "views")}
-    connect["keys"] = read_declarations(database["keys"])
-    meta = {**report, "task": task.to_dict(), "history": asdict(predictor.history), "connect": connect}
-    write_run(out, "rows", meta, splits)
-    return report
+        # what predict --source connects with
+        connect = {name: database[name] for name in ("times", "tables", "schemas", "views")}
+        connect["keys"] = read_declarations(database["keys"])
+        run = RowRun.of(predictor, db, {"connect": connect, **_summary(predictor.history)})
+    for split, why in run.meta["left_out"].items():
+        log(f"no split {split}: {why}")
+    run.save(out)
+    return {**run.describe(), "source": run.meta["source"], **_summary(run.history)}
 
 
 def _summary(history: Any) -> dict[str, Any]:

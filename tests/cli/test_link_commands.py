@@ -13,13 +13,13 @@ import torch
 
 import relgraph
 from relgraph import kge
-from relgraph.cli.runs import read_run, read_statement_parts
+from relgraph.runs.folder import read_run
 from tests.cli.tools import document, run
 
 
 def test_a_run_has_all_it_was_trained_with(links: Path, facts: Path) -> None:
-    scorer, vocabulary, _ = kge.load_scorer(links / "model")
-    parts = read_statement_parts(read_run(links), vocabulary)
+    found_run = relgraph.load(links)
+    scorer, parts = found_run.scorer, found_run.statements
     train, valid, test = relgraph.read_statements(facts)
     for name, expected in (("train", train), ("valid", valid), ("test", test)):
         assert [parts[name].labels(i) for i in range(len(expected))] == [

@@ -10,12 +10,12 @@ import torch
 import typer
 
 from relgraph.cli.rows import parse_key
-from relgraph.cli.runs import read_run
 from relgraph.cli.sources import is_statements, open_database, open_statements
 from relgraph.data.folder import write_folder
 from relgraph.data.graph import HeteroGraph, NodeStore
 from relgraph.data.keys import Keys, TextColumn
 from relgraph.errors import AdapterError, SchemaError
+from relgraph.runs.folder import read_run
 
 
 def test_a_composite_key_on_the_command_line() -> None:

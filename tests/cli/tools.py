@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from relgraph.cli import app
 
-COMMANDS = ("inspect", "convert", "train", "compare", "evaluate", "predict", "explain", "demo")
+COMMANDS = ("inspect", "convert", "train", "compare", "evaluate", "predict", "explain", "report", "demo")
 TASK = """
 entity_table = "customer"
 kind = "binary"
