@@ -54,7 +54,7 @@ def curves(title: str, series: Mapping[str, tuple[Sequence[float], Sequence[floa
         if points:
             parts += _line(name, [(at_x(x), at_y(y)) for x, y in points], colour, dash, ends)
     widest = max(width_of(clip(name, 30)) for name in lines)
-    return svg(350 + widest, 216, title, parts)
+    return svg(362 + widest, 216, title, parts)
 
 
 def _line(name: str, points: Sequence[tuple[float, float]], colour: str, dash: str, ends: list[float]) -> list[str]:

@@ -11,6 +11,7 @@ __all__ = ["Branch", "tree"]
 
 _TALL, _GAP, _BETWEEN = 38.0, 12.0, 44.0
 _UP, _DOWN = "#1d4f91", "#a4541c"
+_OUTLINE = 'stroke="#fff" stroke-width="3" paint-order="stroke"'  # keeps words apart from lines below them
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def tree(title: str, root: Branch) -> Svg:
     vias: dict[int, float] = {}
     for branch, depth, *_ in placed:
         widths[depth] = max(widths.get(depth, 0.0), 20 + width_of(clip(branch.label, 34)), 80)
-        vias[depth] = max(vias.get(depth, 0.0), width_of(clip(branch.via, 26)) * 11 / 12 + 12)
+        vias[depth] = max(vias.get(depth, 0.0), width_of(clip(branch.via, 26)) * 11 / 12 + 24)
     left = {0: 8.0}
     for depth in range(1, len(widths)):
         left[depth] = left[depth - 1] + widths[depth - 1] + max(_BETWEEN, vias[depth])
@@ -56,7 +57,8 @@ def tree(title: str, root: Branch) -> Svg:
             line = f"M{start:.1f},{parent_y:.1f} C{middle:.1f},{parent_y:.1f} {middle:.1f},{y:.1f} {x:.1f},{y:.1f}"
             parts.append(
                 f'<path d="{line}" fill="none" stroke="#8794a8"/>'
-                f'<text x="{x - 6:.1f}" y="{y - 5:.1f}" text-anchor="end" {SOFT}>{escape(clip(branch.via, 26))}</text>'
+                f'<text x="{x - 6:.1f}" y="{y - 5:.1f}" text-anchor="end" {SOFT} {_OUTLINE}>'
+                f"{escape(clip(branch.via, 26))}</text>"
             )
         parts.append(_box(branch, x, y, widths[depth], most))
     bottom = max(y for _, _, y, _ in placed) + _TALL / 2

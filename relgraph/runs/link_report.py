@@ -30,13 +30,17 @@ def link_findings(run: LinkRun, split: str, licence: str | None, seed: int, prog
     return Findings(
         title=f"{name}{where}",
         lead=(
-            f"A link predictor: which entity completes a statement. On {metrics.protocol['num_statements']:,} statements "
-            f"of {split} its MRR is {metrics['mrr']:.4f} (95 % interval {interval.low:.4f} to {interval.high:.4f}, "
-            "bootstrapped over statements), filtered, against all candidates."
+            "A link predictor: which entity completes a statement. "
+            f"On {metrics.protocol['num_statements']:,} statements of {split} its MRR is {metrics['mrr']:.4f} "
+            f"(95 % interval {interval.low:.4f} to {interval.high:.4f}, bootstrapped over statements), "
+            f"among {metrics.protocol['candidates']} candidates, filter {metrics.protocol['filter']}."
         ),
         model=[
             ("scorer", name),
-            ("arguments", {n: x for n, x in run.scorer.arguments.items() if not n.startswith("num_")}),
+            (
+                "arguments",
+                {n: x for n, x in run.scorer.arguments.items() if not n.startswith("num_") and x is not None},
+            ),
             ("parameters", sum(p.numel() for p in run.scorer.parameters())),
         ],
         data=[
@@ -106,7 +110,9 @@ def _pictures(run: LinkRun, metrics: Metrics, split: str) -> list[Section]:
         parts.append(relations.picture(most=_GROUPS))
         left = len(relations) - _GROUPS
         if left > 0:
-            parts.append(paragraph(f"The {_GROUPS} relations with the most statements of {split}; {left:,} more exist."))
+            parts.append(
+                paragraph(f"The {_GROUPS} relations with the most statements of {split}; {left:,} more exist.")
+            )
     finer: tuple[By, ...] = ("category", "qualifiers")
     for what in finer:
         groups = metrics.by(what)
@@ -139,7 +145,7 @@ def _examples(run: LinkRun, metrics: Metrics, split: str) -> Section:
     for i in sorted({round(j * (count - 1) / max(_EXAMPLES - 1, 1)) for j in range(min(_EXAMPLES, count))}):
         head, relation, tail, *pairs = statements.labels(i)
         words: dict[str, str | None] = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        answers = run.predict(head, relation, qualifiers=words or None, k=3)
+        answers = run.predict(head, relation, qualifiers=(words or None) if run.scorer.reads_qualifiers else None, k=3)
         place = None if ranks is None else (ranks.statement == i).nonzero()
         rank = None if place is None or not len(place) else f"{float(ranks.realistic[place[0, 0]]):g}"  # type: ignore[union-attr]
         question = f"{head}  {relation}  ?" + "".join(f"  ({n}: {v})" for n, v in words.items())

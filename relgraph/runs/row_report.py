@@ -49,7 +49,7 @@ def row_findings(run: RowRun, split: str, licence: str | None, progress: bool) -
         ),
         model=[
             ("network", type(run.predictor.model).__name__),
-            ("arguments", run.predictor.settings),
+            ("arguments", {name: x for name, x in run.predictor.settings.items() if x not in (None, {}, [])}),
             ("parameters", sum(p.numel() for p in run.predictor.model.parameters())),
         ],
         data=[
@@ -64,15 +64,16 @@ def row_findings(run: RowRun, split: str, licence: str | None, progress: bool) -
             ("ended by", run.history.stopped if len(run.history) else None),
             ("seconds", round(sum(row["seconds"] for row in run.history.epochs), 1)),
             ("best epoch", run.history.best_epoch),
-            ("its validation", run.history.best),
+            ("its validation", None if run.history.best is None else {task.metric: run.history.best}),
         ],
         protocol=[
             ("split", split),
             ("rows", len(seeds)),
             ("regime", f"{task.regime}: {_REGIMES[task.regime]}"),
+            ("task", repr(task)),
             *_moments(run),
         ],
-        metrics=(("metric", "value"), [(name, value) for name, value in metrics.items()]),
+        metrics=(("metric", "value"), list(metrics.items())),
         limits=_limits(run),
         usage=(
             f"import relgraph\n\nrun = relgraph.load({str(run.source or 'RUN')!r})\n"
@@ -93,13 +94,16 @@ def _period(time: torch.Tensor | None) -> str:
 
 def _moments(run: RowRun) -> list[tuple[str, Any]]:
     asked = run.task.to_dict()
-    return [(name.replace("_", " "), asked[name]) for name in ("horizon", "val_time", "test_time") if asked.get(name)]
+    named = (("validation begins", "val_time"), ("test begins", "test_time"))
+    return [(said, format_time(asked[name])) for said, name in named if asked.get(name) is not None]
 
 
 def _limits(run: RowRun) -> list[str]:
     lines = ["It predicts for databases with the same tables, columns and keys; others are refused and named."]
     if run.task.regime == "frozen":
-        lines.append("Test rows late in their period see an old database; in use, with the latest rows, it may do better.")
+        lines.append(
+            "Test rows late in their period see an old database; in use, with the latest rows, it may do better."
+        )
     if run.task.regime == "seed-time":
         lines.append("The metrics hold where the database is as up to date as it was for the test rows.")
     lines.append("It has learned what went together in this database, not what causes what.")
@@ -165,7 +169,7 @@ def _strongest(run: RowRun, predictions: pyarrow.Table, progress: bool) -> list[
         shown = predictions.take(order[:_SHOWN])
     else:
         shown, order = predictions.slice(0, _SHOWN), None
-    parts = [table_html(shown.column_names, [[_cell(x) for x in row.values()] for row in shown.to_pylist()])]
+    parts = [table_html(shown.column_names, [[_cell(*pair) for pair in row.items()] for row in shown.to_pylist()])]
     first, nodes = shown.to_pylist()[0], run.graph.nodes
     keys = nodes[run.task.entity_table].keys
     names = list(keys.names) if keys is not None else []
@@ -177,7 +181,9 @@ def _strongest(run: RowRun, predictions: pyarrow.Table, progress: bool) -> list[
         if run.recommends:
             other = nodes[run.target_table].keys
             wanted = [
-                first.get(name if name in predictions.column_names and name not in names else f"{run.target_table}.{name}")
+                first.get(
+                    name if name in predictions.column_names and name not in names else f"{run.target_table}.{name}"
+                )
                 for name in (other.names if other is not None else ())
             ]
             if not wanted or None in wanted:
@@ -188,8 +194,10 @@ def _strongest(run: RowRun, predictions: pyarrow.Table, progress: bool) -> list[
     return [Section("Recommendations" if run.recommends else "Predictions by key", parts)]
 
 
-def _cell(value: Any) -> Any:
+def _cell(name: str, value: Any) -> Any:
     # whole numbers are keys and classes here, not quantities
+    if name == "label" and isinstance(value, float):
+        return f"{value:g}"
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

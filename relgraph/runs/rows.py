@@ -85,7 +85,9 @@ class RowRun:
         else:
             own = HeteroGraph.load(folder.path / "graph") if graph is None else graph
             predictor = kind.load(folder.path / "model", own)
-        seeds = {} if db is not None else {name: _seeds(folder, name, predictor.graph) for name in folder.meta["splits"]}
+        seeds = (
+            {} if db is not None else {name: _seeds(folder, name, predictor.graph) for name in folder.meta["splits"]}
+        )
         return cls(predictor, seeds, folder.meta, folder.path)
 
     def save(self, path: str | Path) -> Path:
@@ -196,7 +198,7 @@ class RowRun:
         return self.predictor.predict(db, keys=keys, time=time, progress=progress, **options)
 
     def explain(self, **options: Any) -> PredictionExplanation:
-        """What moved a prediction, see :func:`relgraph.explain`; ``key=``, ``time=``, and ``target=`` or ``output=``."""
+        """What moved a prediction, see :func:`relgraph.explain`: ``key=``, ``time=``, ``target=`` or ``output=``."""
         return self.predictor.explain(**options)
 
     def report(self, path: str | Path, split: str = "test", **options: Any) -> Path:
