@@ -63,7 +63,7 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             json.loads(result.stdout)
 
 
-def test_results_table_is_the_generated_one() -> None:
+def test_results_here_and_in_the_docs_are_the_generated_ones() -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"], capture_output=True, text=True, timeout=60
     )
