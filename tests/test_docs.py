@@ -81,3 +81,14 @@ def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path: Path) 
         assert not FETCHED.search(text), f"{page.name} fetches {FETCHED.search(text)}"
         for left in (":class:`", ":func:`", ":meth:`", ":math:`", ".. math::"):
             assert left not in text, f"{page.name} shows {left}"
+
+
+@pytest.mark.slow
+def test_names_of_other_libraries_are_those_that_are_installed() -> None:
+    for library in ("relbench", "torch_geometric", "pykeen"):
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    rows = [line.split("|")[1] for line in (DOCS / "coming-from.md").read_text().splitlines() if line.startswith("| ")]
+    names = [name for row in rows for name in re.findall(r"`((?:relbench|torch_geometric|pykeen)\.[\w.]+)`", row)]
+    assert len(names) > 25
+    for name in names:
+        assert _found(name) is not None, name
