@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = ["SphinxRoles", "to_markdown"]
 
 _ROLE = re.compile(r":(?P<role>class|func|meth|data|attr|mod|exc|math):`(?P<text>[^`]+)`")
 _TITLED = re.compile(r"^(?P<title>.*?)\s*<(?P<target>[^<>]+)>$", re.DOTALL)
+_EXAMPLE = re.compile(r"^Example:$", re.MULTILINE)  # griffe knows the plural only
 _MATH = re.compile(
     r"^(?P<indent>[ ]*)\.\. math::[ ]*(?P<first>[^\n]*)\n(?P<rest>(?:(?P=indent)[ ]+[^\n]*\n|[ ]*\n)*)", re.MULTILINE
 )
@@ -26,6 +28,7 @@ def to_markdown(text: str, scope: griffe.Object) -> str:
         text: Google style, with the roles and the one directive that the docstrings of relgraph use.
         scope: What the docstring describes; names are looked up from there.
     """
+    text = _EXAMPLE.sub("Examples:", text)
     text = _MATH.sub(_formula, text + "\n").rstrip("\n")
     return _ROLE.sub(lambda match: _role(match, scope), text)
 
@@ -40,7 +43,8 @@ def _formula(match: re.Match[str]) -> str:
 def _role(match: re.Match[str], scope: griffe.Object) -> str:
     text = match["text"]
     if match["role"] == "math":
-        return convert(" ".join(text.split()))
+        # a line that begins with <math> would end the paragraph
+        return f"<span>{convert(' '.join(text.split()))}</span>"
     titled = _TITLED.match(text)
     target = titled["target"] if titled else text
     path = target.lstrip("~.")
@@ -49,8 +53,11 @@ def _role(match: re.Match[str], scope: griffe.Object) -> str:
         path = scope.resolve(path)
     except griffe.NameResolutionError:
         inner = scope if scope.is_class or scope.is_module else scope.parent
-        if inner is not None and path in inner.members:
-            path = inner.members[path].path
+        if inner is not None and path in inner.all_members:
+            path = inner.all_members[path].canonical_path
+    package, _, name = path.rpartition(".")
+    if package == "relgraph.ops" and Path("relgraph", "ops", f"{name}.py").exists():
+        path = f"{path}.{name}"  # most operations stand in a module of their own name
     # optional: what is not public has no page, and stays code
     return f'<autoref optional identifier="{escape(path)}"><code>{escape(title)}</code></autoref>'
 

@@ -27,6 +27,9 @@ def documented() -> dict[str, object]:
     """What the API pages show, by the names they use."""
     names = re.findall(r"^::: ([\w.]+)$", "\n".join(page.read_text() for page in (DOCS / "api").glob("*.md")), re.M)
     assert len(names) == len(set(names)), "a name stands twice"
+    for name in names:
+        path = ROOT / f"{name.replace('.', '/')}.py"
+        assert not path.exists(), f"{name} is also a module, and its page would show that: write {name}.NAME"
     return {name: _found(name) for name in names}
 
 
@@ -92,3 +95,37 @@ def test_names_of_other_libraries_are_those_that_are_installed() -> None:
     assert len(names) > 25
     for name in names:
         assert _found(name) is not None, name
+
+
+def test_docstrings_become_markdown(tmp_path: Path) -> None:
+    griffe = pytest.importorskip("griffe", reason="griffe is not installed")
+    pytest.importorskip("latex2mathml", reason="latex2mathml is not installed")
+    spec = importlib.util.spec_from_file_location("docstrings", DOCS / "docstrings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    docstrings = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docstrings)
+    (tmp_path / "toy.py").write_text(
+        "class Base:\n    def save(self): ...\nclass Toy(Base):\n    def load(self): ...\n"
+    )
+    toy = griffe.load("toy", search_paths=[str(tmp_path)])
+
+    def link(path: str, title: str) -> str:
+        return f'<autoref optional identifier="{path}"><code>{title}</code></autoref>'
+
+    for text, expected in (
+        (":class:`Toy`", link("toy.Toy", "Toy")),
+        (":class:`~relgraph.tasks.LinkTask`", link("relgraph.tasks.LinkTask", "LinkTask")),
+        (":meth:`Scorer.factors <relgraph.kge.Scorer.factors>`", link("relgraph.kge.Scorer.factors", "Scorer.factors")),
+        (":func:`relgraph.ops.rank`", link("relgraph.ops.rank.rank", "relgraph.ops.rank")),
+        ("a\n\nExample:\n    >>> 1\n    1", "a\n\nExamples:\n    >>> 1\n    1"),
+        ("``:class:``", "``:class:``"),
+    ):
+        assert docstrings.to_markdown(text, toy) == expected
+    assert docstrings.to_markdown(":meth:`save`", toy["Toy"]) == link("toy.Base.save", "save")
+    assert docstrings.to_markdown(":meth:`save`", toy["Toy.load"]) == link("toy.Base.save", "save")
+    inline = docstrings.to_markdown("with :math:`a_i`,\nthe", toy)
+    assert inline.startswith("with <span><math")
+    assert inline.endswith("</math></span>,\nthe")
+    block = docstrings.to_markdown("Sum.\n\n.. math:: a_i \\\\\n          + b\n\nMore.", toy)
+    assert re.fullmatch(r'Sum\.\n\n<div class="formula"><p><math.*</math></p></div>\n\nMore\.', block, re.DOTALL), block
