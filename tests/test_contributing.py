@@ -34,6 +34,8 @@ def apply(tree: Path, body: str) -> Path:
         assert not path.exists(), f"{match['path']} is there already"
         path.write_text(text)
         return path
+    if text.startswith("def "):
+        text += "\n\n"  # the formatter of Markdown takes these away
     line = f"{match['line']}\n"
     before = path.read_text()
     assert before.count(f"\n{line}") == 1, f"{match['path']} has no such line, or several: {line}"
