@@ -4,6 +4,7 @@
 # make soak   long property runs and kill tests, written to benchmarks/results/soak.json
 # make bench  every benchmark, written to benchmarks/results/
 # make notebooks   runs every notebook from top to bottom
+# make docs   the documentation site, in site/; a warning is an error
 # make clean  removes everything made here, the environment too
 #
 # PYTHON=... picks the interpreter (3.11 or later), VENV=... the environment, PIP_FLAGS=... is given to every pip call.
@@ -12,7 +13,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench notebooks clean
+.PHONY: help demo test check soak bench notebooks docs clean
 
 VENV ?= .venv
 PIP_FLAGS ?=
@@ -81,6 +82,9 @@ notebooks: $(VENV)/.dev
 	for book in "$${books[@]}"; do echo "== $$book"; \
 		$(BIN)/python -m nbconvert --to notebook --execute --output-dir runs/notebooks "$$book"; done
 
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-out runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info demo-out runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

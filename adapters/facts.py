@@ -12,7 +12,10 @@ __all__ = ["FACT_ADAPTERS", "reader_of"]
 
 Reader = Callable[[Path], "Statements | tuple[Statements, ...]"]
 
-FACT_ADAPTERS: tuple[str, ...] = ("libkge", "rdf")
+FACT_ADAPTERS: tuple[str, ...] = (
+    "libkge",
+    "rdf",
+)
 """Modules of this package, each with ``matches(path)``, which looks at names only, and ``read(path)``."""
 
 

@@ -1,4 +1,7 @@
-"""What the README shows is run: every Python block in order, every ``relgraph`` line of a shell block."""
+"""What the README and the documentation show is run: every Python block in order, every ``relgraph`` line of a shell.
+
+A block that cannot run here says so where a reader sees it: its first line is ```` ```bash title="not run: why" ````.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,20 +22,46 @@ from relgraph.demo import generate_shop
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+NOT_RUN = "not run: "
+MOST_NOT_RUN = 8
 
 
-def blocks(*languages: str) -> list[tuple[int, str]]:
-    """The fenced blocks of these languages with the number of their first line."""
-    text = README.read_text()
-    found = [(text.count("\n", 0, match.start()) + 2, match) for match in BLOCK.finditer(text)]
-    return [(line, match.group(2)) for line, match in found if match.group(1) in languages]
+class Block(NamedTuple):
+    line: int
+    language: str
+    title: str
+    body: str
 
 
-def shell_lines() -> list[str]:
-    """The ``relgraph ...`` commands of the shell blocks; a backslash continues a line, ``$(...)`` is not used."""
-    joined = "\n".join(body for _, body in blocks("bash", "sh", "console")).replace("\\\n", " ")
-    return [line.removeprefix("$ ") for line in joined.splitlines() if line.removeprefix("$ ").startswith("relgraph ")]
+def blocks(page: Path, *languages: str) -> list[Block]:
+    """The fenced blocks of these languages that are to be run, with the number of their first line."""
+    text = page.read_text()
+    found = [Block(text.count("\n", 0, m.start()) + 2, m[1], m[2] or "", m[3]) for m in BLOCK.finditer(text)]
+    return [block for block in found if block.language in languages and not block.title.startswith(NOT_RUN)]
+
+
+def shell_lines(page: Path) -> list[str]:
+    """The commands of the shell blocks; a backslash continues a line, ``$(...)`` is not used."""
+    joined = "\n".join(block.body for block in blocks(page, "bash", "sh", "console")).replace("\\\n", " ")
+    lines = [line.removeprefix("$ ").strip() for line in joined.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+RUN = [page for page in PAGES if blocks(page, "python", "bash", "sh", "console")]
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smaller shop than the README makes, to be quick."""
+    path = tmp_path_factory.mktemp("pages") / "shop.sqlite"
+    generate_shop(path, customers=400)
+    return path
 
 
 def test_readme_starts_with_what_it_is_for_and_the_two_commands() -> None:
@@ -40,22 +72,18 @@ def test_readme_starts_with_what_it_is_for_and_the_two_commands() -> None:
 
 
 @pytest.mark.slow
-def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One namespace and one folder for all, as someone who types it in would have; the shell lines come after.
-
-    The shop is a smaller one than the README makes, to be quick.
-    """
-    python = blocks("python")
-    assert python
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_every_block_runs(page: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One namespace and one folder for a page, as someone who types it in would have; the shell lines come after."""
     monkeypatch.chdir(tmp_path)
-    generate_shop("shop.sqlite", customers=400)
+    shutil.copy(shop, "shop.sqlite")
     namespace: dict[str, object] = {"__name__": "__main__"}
-    for line, body in python:
-        # the block keeps its line numbers, so that a traceback points into the README
-        exec(compile("\n" * (line - 1) + body, str(README), "exec"), namespace)  # noqa: S102
-    commands = shell_lines()
-    assert commands
-    for command in commands:
+    for line, _, _, body in blocks(page, "python"):
+        # the block keeps its line numbers, so that a traceback points into the page
+        exec(compile("\n" * (line - 1) + body, str(page), "exec"), namespace)  # noqa: S102
+    for command in shell_lines(page):
+        if not command.startswith("relgraph "):
+            continue
         words = [sys.executable, "-W", "error::UserWarning", "-m", "relgraph", *shlex.split(command, comments=True)[1:]]
         result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=400, env=os.environ)
         assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
@@ -63,17 +91,44 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             json.loads(result.stdout)
 
 
-def test_results_table_is_the_generated_one() -> None:
+def test_blocks_that_are_not_run_are_few_and_have_a_reason() -> None:
+    titles = [(name_of(page), match[2]) for page in PAGES for match in BLOCK.finditer(page.read_text()) if match[2]]
+    marked = [(page, title) for page, title in titles if title.startswith(NOT_RUN)]
+    assert all(len(title) > len(NOT_RUN) for _, title in marked)
+    assert len(marked) <= MOST_NOT_RUN, marked
+
+
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_shell_lines_are_of_kinds_that_are_checked(page: Path) -> None:
+    """Besides ``relgraph``: targets of make, extras of pip, and the making of the shop, which a fixture stands for."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in shell_lines(page):
+        words = shlex.split(command, comments=True)
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, command
+        elif words[:2] == ["pip", "install"]:
+            named = re.findall(r"\[([\w,]+)\]", command)
+            assert {extra for names in named for extra in names.split(",")} <= extras.keys(), command
+        else:
+            assert words[0] == "relgraph" or words[:2] == ["python", "-c"], f"{command}: nothing checks this"
+            assert words[0] == "relgraph" or "generate_shop" in command, command
+
+
+def test_results_here_and_in_the_docs_are_the_generated_ones() -> None:
     result = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"], capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_files_and_make_targets_that_the_readme_names_exist() -> None:
-    text = README.read_text()
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_and_make_targets_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for target in re.findall(r"`make ([a-z]+)`", text):
         assert target in targets, f"make {target}"
-    for path in re.findall(r"\]\(((?!http|#)[^)]+)\)", text):
+    for path in re.findall(r"\]\(((?!http|#)[^)#]+)[^)]*\)", BLOCK.sub("", text)):
+        assert (page.parent / path).exists(), path
+    for path in re.findall(r"`((?:tests|benchmarks|docs|notebooks|relgraph|kge|adapters)/[\w/.]+\.\w+)`", text):
         assert (ROOT / path).exists(), path
