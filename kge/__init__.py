@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from relgraph.kge.embeddings import Embeddings as Embeddings
     from relgraph.kge.entity_index import export_index as export_index
     from relgraph.kge.entity_index import load_index as load_index
-    from relgraph.kge.entity_map import entity_map as entity_map
     from relgraph.kge.evaluation import evaluate as evaluate
     from relgraph.kge.losses import BCE as BCE
     from relgraph.kge.losses import CE as CE
     from relgraph.kge.losses import Sampled as Sampled
+    from relgraph.kge.maps import entity_map as entity_map
     from relgraph.kge.metrics import Metrics as Metrics
     from relgraph.kge.prediction import Prediction as Prediction
     from relgraph.kge.prediction import predict as predict
@@ -78,7 +78,7 @@ _HOMES = {
     "TuckER": "relgraph.kge.scorers",
     "calibrate": "relgraph.kge.classification",
     "classify": "relgraph.kge.classification",
-    "entity_map": "relgraph.kge.entity_map",
+    "entity_map": "relgraph.kge.maps",
     "evaluate": "relgraph.kge.evaluation",
     "export_index": "relgraph.kge.entity_index",
     "extend": "relgraph.kge.warm_start",

@@ -25,6 +25,7 @@ from relgraph.kge.scorers.base import Scorer
 from relgraph.training import History
 from relgraph.training import fit as run
 from relgraph.training.engine import require_seed
+from relgraph.training.loggers import LoggerLike
 from relgraph.training.optimizers import optimizer_maker
 from relgraph.training.schedules import Schedule, scheduler_maker
 
@@ -149,6 +150,7 @@ def fit(
     accelerator: str = "auto",
     precision: Any = "32-true",
     tensorboard: Path | str | None = None,
+    logger: LoggerLike = None,
     progress: bool = True,
 ) -> History:
     """Train a scorer on questions: each ``(head, relation)``, inverses among them, against the entities.
@@ -191,6 +193,8 @@ def fit(
         accelerator: As in lightning.fabric.
         precision: As in lightning.fabric.
         tensorboard: Log folder for TensorBoard (``relgraph[tensorboard]``).
+        logger: Who else is told of every epoch: a logger of lightning.fabric, ``"csv:FOLDER"``,
+            ``"mlflow:EXPERIMENT"``, ``"wandb:PROJECT"``, or several in a list.
         progress: Whether to report on stderr.
 
     Returns:
@@ -254,6 +258,7 @@ def fit(
         accelerator=accelerator,
         precision=precision,
         tensorboard=tensorboard,
+        logger=logger,
         progress=progress,
     )
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from relgraph.data.statements import Statements as Statements
     from relgraph.data.statements import Vocabulary as Vocabulary
     from relgraph.runs.links import LinkRun as LinkRun
-    from relgraph.runs.load import load as load
+    from relgraph.runs.opening import load as load
     from relgraph.runs.rows import RowRun as RowRun
     from relgraph.sampling.sampler import TemporalSampler as TemporalSampler
     from relgraph.tasks import ColumnTask as ColumnTask
@@ -72,7 +72,7 @@ _HOMES = {
     "connect": "relgraph.adapters.tables",
     "explain": "relgraph.training.explainer",
     "fit": "relgraph.training.entity",
-    "load": "relgraph.runs.load",
+    "load": "relgraph.runs.opening",
     "read_statements": "relgraph.adapters.statement_files",
     "write_predictions": "relgraph.training.predictions",
     # submodules

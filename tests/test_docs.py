@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 PACKAGES = (
     "relgraph",
     *(f"relgraph.{name}" for name in ("adapters", "baselines", "demo", "errors", "kge", "metrics", "nn", "ops")),
-    *(f"relgraph.{name}" for name in ("sampling", "tabular", "tasks", "training")),
+    *(f"relgraph.{name}" for name in ("pictures", "runs", "sampling", "tabular", "tasks", "training")),
 )
 FETCHED = re.compile(r"""(?:<(?:script|img|iframe)[^>]*\ssrc|<link(?![^>]*canonical)[^>]*\shref)=["']?https?:""")
 

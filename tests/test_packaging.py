@@ -182,7 +182,8 @@ def test_installed_wheel_imports(distributions: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["relgraph", "relgraph.adapters", "relgraph.kge", "relgraph.nn", "relgraph.sampling"]
+    "package",
+    ["relgraph", "relgraph.adapters", "relgraph.kge", "relgraph.nn", "relgraph.runs", "relgraph.sampling"],
 )
 def test_lazy_names_exist_and_type_checkers_see_the_same(package: str) -> None:
     module = importlib.import_module(package)
@@ -199,6 +200,8 @@ def test_lazy_names_exist_and_type_checkers_see_the_same(package: str) -> None:
     for name in homes:
         assert getattr(module, name) is not None
     assert set(homes) <= set(dir(module))
+    shadowed = [name for name, home in homes.items() if home == f"{package}.{name}"]
+    assert not shadowed, "importing the module would put it in the place of what it holds"
 
 
 WITH_TORCH_ALONE = """

@@ -115,7 +115,7 @@ def train(
             "--fit",
             metavar="NAME=VALUE",
             help="Any other argument of relgraph.kge.fit, such as optimizer=adagrad, schedule=cosine, warmup=2, "
-            "precision=bf16-mixed or tensorboard=logs; repeatable.",
+            "precision=bf16-mixed, tensorboard=logs or logger=csv:logs; repeatable.",
             rich_help_panel=LINKS,
         ),
     ] = None,

@@ -3,12 +3,12 @@
 What relgraph makes draws itself with them: ``History.picture()``, ``Metrics.picture()``, ``Schema.picture()``.
 """
 
-from relgraph.pictures.bars import bars, columns
-from relgraph.pictures.curves import curves
+from relgraph.pictures.bar_charts import bars, columns
+from relgraph.pictures.line_charts import curves
 from relgraph.pictures.page import Section, page_html, paragraph, preformatted, side_by_side
-from relgraph.pictures.scatter import scatter
+from relgraph.pictures.point_charts import scatter
 from relgraph.pictures.svg import Svg, clip, escape, write_whole
-from relgraph.pictures.tree import Branch, tree
+from relgraph.pictures.tree_charts import Branch, tree
 
 __all__ = [
     "Branch",

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from relgraph.data.html import table_html
-from relgraph.kge.entity_map import entity_map
 from relgraph.kge.groups import By
+from relgraph.kge.maps import entity_map
 from relgraph.kge.metrics import Metrics
 from relgraph.pictures import Section, paragraph, side_by_side
 from relgraph.runs.findings import Findings

@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from relgraph.errors import BackendError, ProtocolError
 from relgraph.training.group import Divisible, Group, join
 from relgraph.training.history import History
+from relgraph.training.loggers import LoggerLike, as_boards
 from relgraph.training.loop import Loop
 from relgraph.training.settings import Options
-from relgraph.training.tensorboard import TensorBoard
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -92,6 +92,7 @@ def fit(
     accelerator: str = "auto",
     precision: Any = "32-true",
     tensorboard: Path | str | None = None,
+    logger: LoggerLike = None,
     progress: bool = True,
 ) -> History:
     """Train a job and leave the best parameters in its model, in evaluation mode.
@@ -127,6 +128,8 @@ def fit(
         accelerator: ``"auto"``, ``"cpu"``, ``"cuda"`` and so on, as in lightning.fabric.
         precision: ``"32-true"``, ``"bf16-mixed"`` and so on, as in lightning.fabric.
         tensorboard: Log folder for TensorBoard, which gets what the history has (``relgraph[tensorboard]``).
+        logger: Who else is told of every epoch: a logger of lightning.fabric, ``"csv:FOLDER"``,
+            ``"mlflow:EXPERIMENT"``, ``"wandb:PROJECT"``, or several in a list.
         progress: Whether to report on stderr.
 
     Returns:
@@ -136,7 +139,7 @@ def fit(
         ProtocolError: If there is nothing to train, an argument makes no sense, the loss or the monitored value is
             not finite, the job breaks its contract, or the checkpoint belongs to another training.
         AdapterError: If the checkpoint cannot be read or written.
-        BackendError: If the accelerator or the precision is unknown, or not available here, or TensorBoard is missing.
+        BackendError: If the accelerator or the precision is unknown, or not available here, or a logger cannot be had.
         KeyboardInterrupt: After Ctrl-C.
     """
     options = Options(
@@ -161,10 +164,10 @@ def fit(
         torch.manual_seed(seed)
         if group.size > 1:
             _divide(job, group)
-        board = None if tensorboard is None or not group.first else TensorBoard(tensorboard)
+        boards = as_boards(logger, tensorboard) if group.first else []
         make = optimizer if optimizer is not None else lambda parameters: Adam(parameters, lr=lr)
         files = job if isinstance(job, KeepsFiles) else None
-        loop = Loop(job, fabric, make, scheduler, options, files, board, group)
+        loop = Loop(job, fabric, make, scheduler, options, files, boards, group)
         return loop.run(resume=resume, progress=progress and group.first)
 
 

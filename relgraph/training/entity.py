@@ -21,6 +21,7 @@ from relgraph.tasks.node import NodeTask
 from relgraph.training import engine
 from relgraph.training.consistency import ConsistentJob
 from relgraph.training.job import EntityJob
+from relgraph.training.loggers import LoggerLike
 from relgraph.training.outputs import RegressionLoss, label_scale, num_outputs, positive_weight
 from relgraph.training.predictor import EntityPredictor, RowTask
 from relgraph.training.seed_columns import SeedColumns
@@ -120,6 +121,7 @@ def fit_rows(
     checkpoint: str | Path | None = None,
     resume: bool = True,
     max_seconds: float | None = None,
+    logger: LoggerLike = None,
     accelerator: str = "auto",
     progress: bool = True,
 ) -> EntityPredictor:
@@ -166,6 +168,8 @@ def fit_rows(
         checkpoint: Folder to write checkpoints to, and to go on from.
         resume: Whether to go on from a checkpoint that is there.
         max_seconds: Stop training after this time.
+        logger: Who is told of every epoch: a logger of lightning.fabric, ``"csv:FOLDER"``, ``"tensorboard:FOLDER"``,
+            ``"mlflow:EXPERIMENT"``, ``"wandb:PROJECT"``, or several in a list.
         accelerator: As in lightning.fabric.
         progress: Show progress on stderr.
 
@@ -234,6 +238,7 @@ def fit_rows(
         checkpoint=checkpoint,
         resume=resume,
         max_seconds=max_seconds,
+        logger=logger,
         seed=seed,
         settings={
             **settings,

@@ -22,6 +22,7 @@ from relgraph.training import engine
 from relgraph.training.entity import _check_hops
 from relgraph.training.link_predictor import LinkPredictor
 from relgraph.training.link_ranking import Candidates
+from relgraph.training.loggers import LoggerLike
 
 if TYPE_CHECKING:
     from relgraph.data.database import Database
@@ -58,6 +59,7 @@ def fit_links(
     checkpoint: str | Path | None = None,
     resume: bool = True,
     max_seconds: float | None = None,
+    logger: LoggerLike = None,
     accelerator: str = "auto",
     progress: bool = True,
 ) -> LinkPredictor:
@@ -95,6 +97,8 @@ def fit_links(
         checkpoint: Folder to write checkpoints to, and to go on from.
         resume: Whether to go on from a checkpoint that is there.
         max_seconds: Stop training after this time.
+        logger: Who is told of every epoch: a logger of lightning.fabric, ``"csv:FOLDER"``, ``"tensorboard:FOLDER"``,
+            ``"mlflow:EXPERIMENT"``, ``"wandb:PROJECT"``, or several in a list.
         accelerator: As in lightning.fabric.
         progress: Show progress on stderr.
 
@@ -148,6 +152,7 @@ def fit_links(
         checkpoint=checkpoint,
         resume=resume,
         max_seconds=max_seconds,
+        logger=logger,
         seed=seed,
         settings={
             **settings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from relgraph.training.engine import Job, KeepsFiles
     from relgraph.training.group import Divisible, Group
-    from relgraph.training.tensorboard import TensorBoard
+    from relgraph.training.loggers import Board
 
 __all__ = ["Loop"]
 
@@ -73,7 +73,7 @@ class Loop:
         make_scheduler: Callable[[Optimizer], LRScheduler] | None,
         options: Options,
         files: KeepsFiles | None,
-        board: TensorBoard | None,
+        boards: Sequence[Board],
         group: Group,
     ) -> None:
         self.job = job
@@ -96,7 +96,7 @@ class Loop:
         self.best_state: dict[str, Any] | None = None
         self.pending: list[Tensor] = []
         self.saved_at: tuple[int, int] | None = None
-        self.files, self.board = files, board
+        self.files, self.boards = files, boards
         self.interrupt = Interrupt()
         self._is_late = False  # in one process at least
         self.reporter = Reporter(False, options.epochs, self.num_batches)
@@ -110,9 +110,9 @@ class Loop:
         with self.interrupt, self.reporter, ExitStack() as stack:
             if not (resume and self._resume()) and self.files is not None:
                 self.files.restore(None)
-            if self.board is not None:
-                stack.callback(self.board.close)
-                self.board.start(self.cursor.epoch)
+            for board in self.boards:
+                stack.callback(board.close)
+                board.start(self.cursor.epoch, {**self.options.settings, **self.settings["optimizer"]})
             stopped: Stop | None = self._stop()
             while stopped is None:
                 if self._epoch(deadline):
@@ -274,8 +274,8 @@ class Loop:
         cursor.epoch, cursor.step, cursor.loss_sum, cursor.seconds = done, 0, 0.0, 0.0
         self._save()
         self.reporter.epoch(row)
-        if self.board is not None:
-            self.board.epoch(row)
+        for board in self.boards:
+            board.epoch(row)
 
     def _validate(self) -> dict[str, float]:
         self.job.model.eval()

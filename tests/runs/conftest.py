@@ -58,5 +58,6 @@ def row_runs(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         }
         for name, task in tasks.items():
             graph = relgraph.build_graph(db, fit_until=task.val_time, hide=task.hidden, progress=False)
-            RowRun.of(relgraph.fit(db, graph, task, **SMALL), db).save(folder / name)
+            predictor = relgraph.fit(db, graph, task, **SMALL, logger=f"csv:{folder / name / 'logs'}")
+            RowRun.of(predictor, db).save(folder / name)
     return {name: folder / name for name in tasks}

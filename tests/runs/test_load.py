@@ -67,6 +67,8 @@ def test_a_row_run_comes_back_whole(kind: str, row_runs: dict[str, Path], shop: 
     run = relgraph.load(row_runs[kind])
     assert isinstance(run, RowRun)
     assert run.schema is not None
+    (log,) = (row_runs[kind] / "logs").rglob("metrics.csv")
+    assert f"valid/{run.task.metric}" in log.read_text().partition("\n")[0]
     assert set(run.seeds) <= {"val", "test"}
     assert run.recommends == (kind == "links")
     found = run.evaluate(progress=False)
