@@ -76,11 +76,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/tables.py
 
 notebooks: $(VENV)/.dev
-	@shopt -s nullglob; books=(notebooks/*.ipynb); \
-	if [ $${#books[@]} -eq 0 ]; then echo "there are no notebooks yet"; exit 0; fi; \
-	$(PIP) -q nbconvert ipykernel; \
-	for book in "$${books[@]}"; do echo "== $$book"; \
-		$(BIN)/python -m nbconvert --to notebook --execute --output-dir runs/notebooks "$$book"; done
+	$(ONE_THREAD) $(BIN)/python notebooks/execute.py
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

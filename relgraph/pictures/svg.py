@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from html import escape as _escape
+from html import unescape
 from pathlib import Path
 
 from relgraph.errors import AdapterError
@@ -24,8 +25,12 @@ class Svg(str):
 
     __slots__ = ()
 
-    def _repr_html_(self) -> str:
+    def _repr_svg_(self) -> str:
         return str(self)
+
+    def __repr__(self) -> str:
+        title = re.search(r"<title>(.*?)</title>", self, re.DOTALL)
+        return f"Svg({unescape(title.group(1)) if title else ''!r}, {len(self):,} characters)"
 
     def save(self, path: str | Path) -> Path:
         """Write the picture to a ``.svg`` file.

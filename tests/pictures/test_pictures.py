@@ -149,4 +149,5 @@ def test_pictures_are_saved_whole_and_take_any_text(tmp_path: Path) -> None:
     picture = bars("a \x00 b \ud800", [("\x1b[31m", 1.0)])
     path = picture.save(tmp_path / "new" / "a.svg")
     assert ElementTree.parse(path).getroot().tag == f"{SVG}svg"
-    assert picture._repr_html_() == str(picture)
+    assert picture._repr_svg_() == str(picture)
+    assert repr(bars(EVIL, [])).startswith(f"Svg({EVIL!r}, ")
