@@ -33,6 +33,18 @@ def test_help_is_light(words: list[str]) -> None:
     assert "relgraph" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("relgraph re", {"report"}), ("relgraph report RUN --li", {"--licence"})]
+)
+def test_completion(typed: str, offered: set[str]) -> None:
+    place = str(len(typed.split()) - 1)
+    asked = {"_RELGRAPH_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place}
+    words = [sys.executable, "-c", "from relgraph.cli import main; main()"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, **asked})
+    assert set(done.stdout.split()) == offered
+
+
 def test_module_and_version() -> None:
     done = subprocess.run([sys.executable, "-m", "relgraph", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"relgraph {relgraph.__version__}\n"

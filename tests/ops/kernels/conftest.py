@@ -1,14 +1,11 @@
-"""Kernels run in Triton's interpreter here, which has to be asked for before Triton is imported."""
+"""Kernels write all of their output; tests/conftest.py asks for Triton's interpreter where there is no GPU."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 import torch
-
-os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)
