@@ -202,6 +202,6 @@ def _engines() -> str:
 | sampling | Numba on the CPU, tensor operations on a GPU | reads what a batch needs |
 | message passing | Numba on the CPU, Triton on a GPU, plain PyTorch where forced | a batch at a time |
 | link prediction against all entities | tiles: Numba and PyTorch on the CPU, Triton on a GPU | entities in memory |
-| tables of vectors on disk | memory-mapped float32 with a journal, Adagrad in Numba | yes |
+| tables of vectors on disk, or shared by processes | memory-mapped float32 with a journal, Adagrad in Numba | yes |
 | facts | int64 tensors | in memory |
 | ranking, best statements | one pass in tiles, nothing of `[B, N]` kept | entities in memory |"""

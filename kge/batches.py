@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     known: Csr | None = None  # all answers of each question, sorted
     log_weight: Tensor | None = None  # [M], the logarithm of how many candidates a negative stands for
     pair_weight: float = 1.0  # of a mean over pairs: their share of a divided batch beside that of the questions
+    counts: bool = True  # else it only keeps a process in step with the others
 
     @classmethod
     def of(cls, statements: Statements, positions: Sequence[Position], with_qualifiers: bool) -> Batch:
@@ -69,13 +70,19 @@ class Batch(NamedTuple):
         weight = self.pair_weight * pairs / (len(chosen) / len(self))
         return Batch(chosen.questions, chosen.answers, negatives, known, self.log_weight, weight)
 
+    def idle(self) -> Batch:
+        """The first question, for a process that has none: it looks up what the others do, and does not count."""
+        part = self.part(0, len(self))
+        assert part is not None  # noqa: S101
+        return Batch(part.questions, part.answers, part.negatives, part.known, part.log_weight, 0.0, False)
+
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         negatives, log_weight = (None if x is None else x.to(device) for x in (self.negatives, self.log_weight))
         known = None if self.known is None else (self.known[0].to(device), self.known[1].to(device))
         ptr, index = self.answers
         answers = ptr.to(device), index.to(device)
-        return Batch(self.questions.to(device), answers, negatives, known, log_weight, self.pair_weight)
+        return Batch(self.questions.to(device), answers, negatives, known, log_weight, self.pair_weight, self.counts)
 
 
 class Batches:

@@ -14,6 +14,7 @@ from relgraph.errors import ProtocolError, ShapeError
 
 if TYPE_CHECKING:
     from relgraph.kge.mapped import MappedEmbeddings
+    from relgraph.kge.sharded import ShardedEmbeddings
 
 __all__ = ["Embeddings", "as_embeddings", "has_sparse_tables", "require_positive"]
 
@@ -93,6 +94,30 @@ class Embeddings(nn.Module):
 
         return MappedEmbeddings(num, dim, path=path, seed=seed)
 
+    @staticmethod
+    def sharded(path: Path | str, num: int, dim: int, *, shards: int | None = None, seed: int = 0) -> ShardedEmbeddings:
+        """A table whose rows are shared among the processes of ``torchrun``, for more rows than one of them can hold.
+
+        Each process keeps its shards in memory-mapped files, and trains them as :meth:`mapped` does, with the same
+        promises. Looking up is a matter of all processes at once. Afterwards the folder can be opened by another
+        number of processes, at most as many as there are shards, and by one alone. What reads the whole table,
+        validation and ranking too, gathers it into the memory of every process.
+
+        Args:
+            path: A folder for the shards; on each machine those of its processes.
+            num: Rows ``N``.
+            dim: Their length, which is that of the vectors.
+            shards: How many a new table has; the number of processes by default.
+            seed: Seed of the Xavier normal rows of a new table; they also depend on the number of shards.
+
+        Raises:
+            ShapeError: If there are fewer shards than processes, or the folder holds a table of another size.
+            AdapterError: If the folder cannot be read or written, or cannot be recovered.
+        """
+        from relgraph.kge.sharded import ShardedEmbeddings
+
+        return ShardedEmbeddings(num, dim, path=path, shards=shards, seed=seed)
+
     def forward(self, index: Tensor) -> Tensor:
         """The vectors ``index`` (int64 ``[...]``), ``[..., dim]``."""
         rows = F.embedding(index, self.weight, sparse=True) if self.sparse else self.weight[index]
@@ -139,6 +164,8 @@ def as_embeddings(
         return Embeddings(num, dim, weight=start(torch.empty(num, dim)))
     if isinstance(given, Embeddings):
         table = given
+    elif "shards" in given:
+        table = Embeddings.sharded(num=num, **given)
     elif "path" in given:
         table = Embeddings.mapped(num=num, **given)
     else:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from relgraph.kge.embeddings import Embeddings, require_positive
 from relgraph.kge.row_store import open_or_create
 
-__all__ = ["MappedEmbeddings", "mapped_tables"]
+__all__ = ["LookedUp", "MappedEmbeddings"]
 
 
 class MappedEmbeddings(Embeddings):
@@ -40,25 +40,55 @@ class MappedEmbeddings(Embeddings):
         scale = (2 / (num + dim)) ** 0.5
         self.store = open_or_create(Path(path), num, dim, lambda rows: rows.normal_(0, scale, generator=generator))
         self.weight = self.store.rows  # in the file, on the CPU
-        self._looked_up: list[tuple[Tensor, Tensor]] = []
+        self._looked_up = LookedUp(dim)
 
     def forward(self, index: Tensor) -> Tensor:
         """The vectors ``index`` (int64 ``[...]``), ``[..., dim]`` on its device."""
         rows, place = torch.unique(index, return_inverse=True)
         values = self.weight[rows.cpu()].to(index.device)
         if self.training and torch.is_grad_enabled():
-            values.requires_grad_()
-            self._looked_up.append((rows, values))
+            self._looked_up.add(rows.cpu(), values)
         return values[place]
 
-    def step(self, lr: float) -> None:
-        """A step of Adagrad on the rows that were looked up since the last one, by their gradients."""
-        found = [(rows.cpu(), values.grad.cpu()) for rows, values in self._looked_up if values.grad is not None]
-        self._looked_up = []
-        if found:
-            self.store.update(torch.cat([rows for rows, _ in found]), torch.cat([grad for _, grad in found]), lr)
+    def step(self, lr: float, num_rows: int) -> None:
+        """A step of Adagrad on the rows that were looked up since the last one; ``num_rows`` is not needed here."""
+        rows, gradient = self._looked_up.take()
+        if len(rows):
+            self.store.update(rows, gradient, lr)
+
+    def stage(self) -> dict[str, Any]:
+        """Flush the rows and mark this moment, for a checkpoint that is about to be written."""
+        return self.store.stage()
+
+    def commit(self) -> None:
+        """The checkpoint is written."""
+        self.store.commit()
+
+    def restore(self, staged: dict[str, Any] | None) -> None:
+        """Put the rows back to a checkpoint, or begin a training with the rows as they are."""
+        self.store.restore(staged)
 
 
-def mapped_tables(module: nn.Module) -> dict[str, MappedEmbeddings]:
-    """The tables on disk of a scorer, by name."""
-    return {name: part for name, part in module.named_modules() if isinstance(part, MappedEmbeddings)}
+class LookedUp:
+    """Rows that a step looked up, whose gradients come by the backward pass.
+
+    Args:
+        dim: Length of a row.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self._dim = dim
+        self._found: list[tuple[Tensor, Tensor]] = []
+
+    def add(self, rows: Tensor, values: Tensor) -> None:
+        """Remember rows, int64 ``[n]``, with their values ``[n, dim]``, which become a leaf of the graph."""
+        values.requires_grad_()
+        self._found.append((rows, values))
+
+    def take(self) -> tuple[Tensor, Tensor]:
+        """The rows that got gradients, int64 ``[n]`` with repeats, and these ``[n, dim]``; all are forgotten."""
+        found = [(rows, values.grad.float().cpu()) for rows, values in self._found if values.grad is not None]
+        self._found = []
+        if not found:
+            return torch.empty(0, dtype=torch.int64), torch.empty(0, self._dim)
+        return torch.cat([rows for rows, _ in found]), torch.cat([gradient for _, gradient in found])

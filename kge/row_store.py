@@ -29,7 +29,7 @@ from relgraph.errors import AdapterError, ShapeError
 from relgraph.ops import embedding_update
 from relgraph.ops.tiles import spans
 
-__all__ = ["RowStore", "open_or_create"]
+__all__ = ["RowStore", "open_or_create", "write_whole"]
 
 _HEAD = struct.Struct("<8sq36s")  # magic, the point the journal starts from, boot id
 _RECORD = struct.Struct("<cqI")  # kind, number of rows or of the point, checksum of what follows
@@ -109,7 +109,7 @@ class RowStore:
                     os.fsync(file.fileno())
             _start_journal(path, 0)
             about = {"id": os.urandom(8).hex(), "num": num, "dim": dim}
-            _replace(path / "table.json", json.dumps(about).encode())
+            write_whole(path / "table.json", json.dumps(about).encode())
         except OSError as error:
             raise AdapterError(f"cannot write a table to {path}: {error}") from None
         return cls(path)
@@ -238,10 +238,10 @@ def open_or_create(path: Path, num: int, dim: int, fill: Callable[[Tensor], Any]
 
 
 def _start_journal(path: Path, point: int) -> None:
-    _replace(path / "journal.bin", _HEAD.pack(_MAGIC, point, _boot_id().encode("ascii")))
+    write_whole(path / "journal.bin", _HEAD.pack(_MAGIC, point, _boot_id().encode("ascii")))
 
 
-def _replace(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Write a small file so that it is there whole or not at all, also after a crash."""
     beside = path.with_suffix(".new")
     with beside.open("wb") as file:

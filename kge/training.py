@@ -18,10 +18,11 @@ from relgraph.kge.embeddings import has_sparse_tables
 from relgraph.kge.evaluation import Evaluation
 from relgraph.kge.known import require_shared_vocabulary
 from relgraph.kge.losses import BCE, Loss, Sampled, as_loss, described
-from relgraph.kge.mapped import mapped_tables
 from relgraph.kge.questions import Position
 from relgraph.kge.regularizers import Regularizer
 from relgraph.kge.scorers.base import Scorer
+from relgraph.kge.sharded import ShardedEmbeddings
+from relgraph.kge.tables import file_tables
 from relgraph.training import History
 from relgraph.training import fit as run
 from relgraph.training.engine import require_seed
@@ -68,8 +69,9 @@ class LinkPredictionJob:
         self.objective = loss
         self.regularizer = regularizer
         self.evaluation = None if valid is None else _validation(train, valid, valid_size, seed)
-        self.tables = mapped_tables(scorer)
+        self.tables = file_tables(scorer)
         self._part = (0, 1)
+        self._num_rows = 0  # of the batch of the running step
 
     def num_batches(self) -> int:
         """Batches per epoch; the last one may be smaller."""
@@ -81,37 +83,48 @@ class LinkPredictionJob:
         if self._part == (0, 1):
             return batches
         rank, size = self._part
+        if self.tables:  # all processes look up, those without a row too
+            return (batch.part(rank, size) or batch.idle() for batch in batches)
         return (batch.part(rank, size) for batch in batches)
 
     def divide(self, rank: int, size: int) -> None:
         """Give of every batch the rows of one process of several."""
-        if self.tables:
-            raise BackendError("a scorer with a table on disk is trained in one process: start it with python")
+        if not all(isinstance(table, ShardedEmbeddings) for table in self.tables.values()):
+            raise BackendError(
+                "a scorer with a table on disk is trained in one process: start it with python, or share the rows "
+                "with Embeddings.sharded"
+            )
         self._part = (rank, size)
 
     def num_rows(self, batch: Batch) -> int:
-        """The questions of a batch."""
-        return len(batch)
+        """The questions of a batch that count."""
+        return len(batch) if batch.counts else 0
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of a batch, with the penalty of the regularizer."""
+        self._num_rows = self.num_rows(batch)
         batch = batch.to(next(self.scorer.parameters()).device)
         loss = self.objective(self.scorer, batch)
         return loss if self.regularizer is None else loss + self.regularizer(self.scorer, batch)
 
+    def step_tables(self, lr: float) -> None:
+        """Let the tables in files take the step that the parameters took."""
+        for table in self.tables.values():
+            table.step(lr, self._num_rows)
+
     def stage(self) -> dict[str, Any]:
         """Flush the tables on disk, for a checkpoint."""
-        return {name: table.store.stage() for name, table in self.tables.items()}
+        return {name: table.stage() for name, table in self.tables.items()}
 
     def commit(self) -> None:
         """The checkpoint is written."""
         for table in self.tables.values():
-            table.store.commit()
+            table.commit()
 
     def restore(self, staged: dict[str, Any] | None) -> None:
         """Put the tables on disk back to a checkpoint, or begin with them as they are."""
         for name, table in self.tables.items():
-            table.store.restore(None if staged is None else staged[name])
+            table.restore(None if staged is None else staged[name])
 
     def validate(self) -> dict[str, float]:
         """Filtered realistic metrics on the validation statements; ``{}`` without any."""
@@ -287,8 +300,7 @@ def _with_tables(
         made = make(parameters)
 
         def step_tables(made: Optimizer, *_: Any) -> None:
-            for table in job.tables.values():
-                table.step(float(made.param_groups[0]["lr"]))
+            job.step_tables(float(made.param_groups[0]["lr"]))
 
         made.register_step_post_hook(step_tables)
         return made

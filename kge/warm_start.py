@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge.facts import Facts
-from relgraph.kge.mapped import mapped_tables
 from relgraph.kge.row_kinds import RowKind
 from relgraph.kge.scorers.base import Scorer
+from relgraph.kge.tables import file_tables
 
 __all__ = ["extend"]
 
@@ -52,7 +52,7 @@ def extend(
             is asked of a scorer that reads facts.
     """
     scorer.require_vocabulary(old)
-    if mapped_tables(scorer):
+    if file_tables(scorer):
         raise ProtocolError("a table on disk does not grow; build a scorer on a new one and copy its rows")
     statements = new if isinstance(new, Statements) else None
     vocabulary = new.vocabulary if isinstance(new, Statements) else new

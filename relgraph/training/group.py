@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from relgraph.errors import BackendError
 
-__all__ = ["Divisible", "Group", "join"]
+__all__ = ["Divisible", "Exchange", "Group", "join", "launched"]
 
 
 @runtime_checkable
@@ -115,10 +115,67 @@ def join(device: torch.device) -> Group:
     Args:
         device: Where this process trains.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1 or "TORCHELASTIC_RUN_ID" not in os.environ:
+    if launched()[1] == 1:
         return Group(0, 1, device)
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(torch.distributed.destroy_process_group)
     return Group(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+
+
+def launched() -> tuple[int, int]:
+    """The number of this process and how many ``torchrun`` started; ``(0, 1)`` without it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+class Exchange:
+    """What processes give each other beside gradients; every call is one of all processes. Tensors are on the CPU.
+
+    A process alone gets back what it gave.
+    """
+
+    def __init__(self) -> None:
+        _, self._size = launched()
+
+    def _device(self) -> torch.device:
+        """Where the processes meet."""
+        cuda = torch.cuda.is_available()
+        join(torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu"))
+        return torch.device("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes of tensors of one shape."""
+        if self._size == 1:
+            return value
+        total = value.to(self._device(), copy=True)
+        torch.distributed.all_reduce(total)
+        return total.cpu()
+
+    def cat(self, value: Tensor) -> tuple[Tensor, slice]:
+        """The tensors ``[n, ...]`` of all processes one after another, and where that of this process stands."""
+        if self._size == 1:
+            return value, slice(0, len(value))
+        device = self._device()
+        count = torch.tensor([len(value)], device=device)
+        counts = [torch.zeros_like(count) for _ in range(self._size)]
+        torch.distributed.all_gather(counts, count)
+        sizes = [int(c) for c in counts]
+        padded = value.new_zeros(max(sizes), *value.shape[1:]).to(device)
+        padded[: len(value)] = value.to(device)
+        parts = [torch.empty_like(padded) for _ in sizes]
+        torch.distributed.all_gather(parts, padded)
+        rank = torch.distributed.get_rank()
+        start = sum(sizes[:rank])
+        found = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+        return found.cpu(), slice(start, start + sizes[rank])
+
+    def objects(self, value: Any) -> list[Any]:
+        """A small value of every process."""
+        if self._size == 1:
+            return [value]
+        self._device()
+        found: list[Any] = [None] * self._size
+        torch.distributed.all_gather_object(found, value)
+        return found

@@ -1,6 +1,6 @@
 """Trains small models in the processes that torchrun starts, or in this one; the first writes what came out.
 
-Arguments: the folder to write to, and which (``links``, ``sampled``, ``softmax``, ``rows``, ``resume``).
+Arguments: the folder to write to, and which (``links``, ``sampled``, ``softmax``, ``rows``, ``resume``, ``sharded``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 
 import relgraph
 from relgraph.data.statements import Statements, Vocabulary
-from relgraph.kge import CE, N3, DistMult, LowFER, Sampled, fit
+from relgraph.kge import CE, N3, DistMult, Embeddings, LowFER, Sampled, fit
+from relgraph.kge.tables import file_tables
 from relgraph.training import History
 from tests.training.link_shop import make_db
 
@@ -70,11 +71,32 @@ def resume(folder: Path) -> tuple[torch.nn.Module, History]:
     return scorer, history
 
 
+def sharded(folder: Path) -> tuple[torch.nn.Module, History]:
+    """Rows of entities in two shards; stopped after two epochs and gone on with, the result is the same to the bit."""
+    data, ways = statements(), []
+    for place, stops in ((folder / "whole", (4,)), (folder / "halves", (2, 4))):
+        for epochs in stops:
+            rows = Embeddings.sharded(place / "rows", data.num_entities, 8, shards=2, seed=5)
+            scorer = DistMult(data.num_entities, data.num_relations, dim=8, seed=1, entities=rows)
+            history = fit(
+                scorer, data, valid=data, epochs=epochs, batch_size=33, lr=0.2, loss=Sampled(7, mask_known=True),
+                optimizer="adagrad", checkpoint=place / "checkpoint", validate_every=2, seed=2, accelerator="cpu",
+                progress=False,
+            )  # fmt: skip
+        ways.append([rows.weight, *(p.detach().clone() for p in scorer.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*ways, strict=True))
+    return scorer, history
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     for what in sys.argv[2:]:
-        model, history = resume(folder / "run") if what == "resume" else globals()[what]()
+        if what == "sharded":
+            model, history = sharded(folder / f"shards-{os.environ.get('WORLD_SIZE', '1')}")
+        else:
+            model, history = resume(folder / "run") if what == "resume" else globals()[what]()
         parameters = {name: value.tolist() for name, value in model.named_parameters()}
+        parameters |= {name: part.weight.tolist() for name, part in file_tables(model).items()}
         file = folder / f"{what}-{os.environ.get('RANK', 'alone')}"
         losses = history.curve("loss")[1]
         file.write_text(json.dumps({"parameters": parameters, "losses": losses, "best": history.best}))
