@@ -96,7 +96,7 @@ class Group:
         total = torch.cat([has.new_tensor([num_rows]), has, *(num_rows * x.detach().float().flatten() for x in ours)])
         torch.distributed.all_reduce(total)
         rows, has, sums = torch.split(total, [1, len(learned), len(total) - 1 - len(learned)])
-        mean, *gradients = torch.split(sums / rows, [x.numel() for x in ours])
+        mean, *gradients = torch.split(sums / rows.clamp(min=1), [x.numel() for x in ours])
         for parameter, found, gradient in zip(learned, has.tolist(), gradients, strict=True):
             parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if found else None
         return mean.squeeze(0)

@@ -20,6 +20,7 @@ from relgraph.ops.tiles import csr_rows, csr_select
 from relgraph.tasks import LinkSeeds, LinkTask
 from relgraph.training import engine
 from relgraph.training.entity import _check_hops
+from relgraph.training.group import Exchange
 from relgraph.training.link_predictor import LinkPredictor
 from relgraph.training.link_ranking import Candidates
 from relgraph.training.loggers import LoggerLike
@@ -194,6 +195,8 @@ class LinkJob:
         self.seed = seed
         self.num_negatives = num_negatives
         self.max_batches = max_batches
+        self._part = (0, 1)
+        self._exchange = Exchange()
 
     def num_batches(self) -> int:
         """Batches per epoch: the seeds of each moment in turn, the last batch of a moment may be smaller."""
@@ -202,32 +205,53 @@ class LinkJob:
         whole = int((-(-counts // size)).sum())
         return whole if self.max_batches is None else min(whole, self.max_batches)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[dict[str, Any]]:
+    def divide(self, rank: int, size: int) -> None:
+        """Give of every batch the sources of one process of several; all rank the same competitors."""
+        self._part = (rank, size)
+
+    def num_rows(self, batch: Mapping[str, Any]) -> int:
+        """The sources of a batch that have a link among the candidates."""
+        ptr, target = csr_select((self.train.ptr, self.train.target), batch["seed"].cpu())
+        known = torch.isin(target, batch["rows"].cpu())
+        return int(torch.unique(csr_rows(ptr)[known]).numel())
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[dict[str, Any] | None]:
         """The batches of an epoch from batch ``start`` on; seeds, negatives and samples depend on seed and epoch only.
 
         Each has the ``source`` rows' subgraphs, their positions (``seed``), the target ``rows`` that compete,
-        ascending, and the ``targets``' subgraphs, ``None`` for a model without towers.
+        ascending, and the ``targets``' subgraphs, ``None`` for a model without towers. Of several processes, one
+        without a source in a batch gets ``None``.
         """
         table = self.predictor.task.entity_table
         chunks = self._chunks(epoch)[start:]
-        order = torch.cat(chunks) if chunks else torch.empty(0, dtype=torch.int64)
-        bounds = torch.tensor([0, *(len(chunk) for chunk in chunks)]).cumsum(0).tolist()
+        rank, size = self._part
+        shares = [chunk[rank::size] for chunk in chunks]
+        begins = torch.tensor([0, *(len(chunk) for chunk in chunks)]).cumsum(0).tolist()
+        places = [torch.arange(a, b)[rank::size] for a, b in itertools.pairwise(begins)]  # those of one process alone
+        order, place = (torch.cat([torch.empty(0, dtype=torch.int64), *parts]) for parts in (shares, places))
+        bounds = torch.tensor([0, *(len(share) for share in shares if len(share))]).cumsum(0).tolist()
         self.predictor.sampler.set_epoch(epoch)
         time = self.train.time
         loader = self.predictor.seed_loader(
             table,
             self.train.node[order],
             None if time is None else time[order],
+            input_id=place,
             batch_sampler=[range(a, b) for a, b in itertools.pairwise(bounds)],
         )
-        for number, (chunk, source) in enumerate(zip(chunks, loader, strict=True), start):
+        sources = iter(loader)
+        for number, (chunk, share) in enumerate(zip(chunks, shares, strict=True), start):
+            source = next(sources) if len(share) else None
             moment = None if time is None else int(time[chunk[0]])
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch * 10_007 + number) % 2**63)
             rows = self._competitors(chunk, source, moment, generator)
+            if source is None:
+                yield None
+                continue
             targets = None
             if self.model.towers and rows.numel():
                 targets = next(self.predictor.target_batches(rows, moment, rows.numel()))
-            yield {"source": source, "seed": chunk, "rows": rows, "targets": targets}
+            yield {"source": source, "seed": share, "rows": rows, "targets": targets}
 
     def loss(self, batch: Mapping[str, Any]) -> Tensor:
         r"""Each link against the rows that are no link of its source, averaged over links and then over sources.
@@ -264,14 +288,18 @@ class LinkJob:
         chosen = torch.randperm(len(chunks), generator=generator)[: self.num_batches()]
         return [chunks[i] for i in chosen.tolist()]
 
-    def _competitors(self, seeds: Tensor, source: HeteroData, moment: int | None, generator: torch.Generator) -> Tensor:
+    def _competitors(
+        self, seeds: Tensor, source: HeteroData | None, moment: int | None, generator: torch.Generator
+    ) -> Tensor:
         """The target rows that are scored for a batch, ascending; none that does not exist at the moment."""
         visible = self.predictor.visible(moment)
         if visible.numel() <= self.num_negatives:
             return visible
         linked = torch.unique(csr_select((self.train.ptr, self.train.target), seeds)[1])
-        reached: Tensor = source[self.model.target_table].n_id
-        parts = [linked, torch.unique(reached)] if self.model.inside else [linked]
+        parts = [linked]
+        if self.model.inside:
+            reached = torch.empty(0, dtype=torch.int64) if source is None else source[self.model.target_table].n_id
+            parts.append(torch.unique(self._exchange.cat(torch.unique(reached))[0]))  # around all sources of the batch
         if self.model.towers:
             parts = [_draw(part, self.num_negatives, generator) for part in parts]
         pool: Tensor = torch.unique(torch.cat([*parts, _draw(visible, self.num_negatives, generator)]))

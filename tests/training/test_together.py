@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
+# added to every target alike they move no softmax: their gradient is rounding alone, which Adam makes steps of
+SHIFTS = ("key.bias", "gnn.layers.1.norms.1.bias")
+
+
 def run(launcher: list[str], folder: Path, *which: str) -> str:
     command = [*launcher, "-m", "tests.training.together", str(folder), *which]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
@@ -33,13 +37,15 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
 
     That the resumed training ends as the other does is asserted in both processes.
     """
-    which = ["links", "sampled", "softmax", "rows", "sharded"]
+    which = ["links", "sampled", "softmax", "rows", "towers", "inside", "sharded"]
     run([sys.executable], tmp_path, *which)
     said = run(TOGETHER, tmp_path, *which, "resume")
     for name in which:
         one, two, other = (json.loads((tmp_path / f"{name}-{rank}").read_text()) for rank in ("alone", "0", "1"))
         assert two == other
         for parameter, value in one["parameters"].items():
+            if name in ("towers", "inside") and parameter in SHIFTS:
+                continue
             found = torch.tensor(two["parameters"][parameter])
             torch.testing.assert_close(found, torch.tensor(value), rtol=1e-3, atol=1e-4)
         assert two["losses"] == pytest.approx(one["losses"], rel=1e-4)

@@ -18,7 +18,7 @@ from relgraph.data.statements import Statements, Vocabulary
 from relgraph.kge import CE, N3, DistMult, Embeddings, LowFER, Sampled, fit
 from relgraph.kge.tables import file_tables
 from relgraph.training import History
-from tests.training.link_shop import make_db
+from tests.training.link_shop import SMALL, make_db, make_task
 
 
 def statements() -> Statements:
@@ -56,6 +56,24 @@ def rows() -> tuple[torch.nn.Module, History]:
             batch_size=20, epochs=2, accelerator="cpu", progress=False,
         )  # fmt: skip
         return found.model, found.history
+
+
+def recommend(model: str) -> tuple[torch.nn.Module, History]:
+    """Batches with fewer sources than processes too: a moment has 13 sources, a batch 12 of them."""
+    with make_db() as db:
+        task = make_task()
+        graph = relgraph.build_graph(db, fit_until=task.val_time, progress=False)
+        small = {**SMALL, "epochs": 2, "batch_size": 12, "num_neighbors": [6, 4], "num_negatives": 20}
+        found = relgraph.fit(db, graph, task, model=model, **small)
+        return found.model, found.history
+
+
+def towers() -> tuple[torch.nn.Module, History]:
+    return recommend("two_tower")
+
+
+def inside() -> tuple[torch.nn.Module, History]:
+    return recommend("hybrid")
 
 
 def resume(folder: Path) -> tuple[torch.nn.Module, History]:
