@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "relgraph",
-    max_examples=int(os.environ.get("RELGRAPH_HYPOTHESIS", "30")),
+    max_examples=int(os.environ.get("RELGRAPH_HYPOTHESIS", "15")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

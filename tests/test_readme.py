@@ -6,7 +6,6 @@ A block that cannot run here says so where a reader sees it: its first line is `
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -19,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from relgraph.demo import generate_shop
+from tests.cli.tools import run
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -84,9 +84,7 @@ def test_every_block_runs(page: Path, shop: Path, tmp_path: Path, monkeypatch: p
     for command in shell_lines(page):
         if not command.startswith("relgraph "):
             continue
-        words = [sys.executable, "-W", "error::UserWarning", "-m", "relgraph", *shlex.split(command, comments=True)[1:]]
-        result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=400, env=os.environ)
-        assert result.returncode == 0, f"{command}\n{result.stdout[-2000:]}\n{result.stderr[-3000:]}"
+        result = run(*shlex.split(command, comments=True)[1:])
         if "--json" in command:
             json.loads(result.stdout)
 

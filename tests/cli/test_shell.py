@@ -112,6 +112,11 @@ def test_tables_on_a_terminal_take_data_as_data(
 
 # what would take minutes is asked for less
 SMALL = {
+    "relgraph train wn18rr -o runs/complex --scorer complex --loss ce --n3 0.1 --fit optimizer=adagrad": [
+        "--epochs",
+        "2",
+    ],
+    "relgraph train fb15k-237 -o runs/lowfer --set dim=200 --set rank=30": ["--epochs", "2"],
     "relgraph demo": ["--customers", "150", "--epochs", "1", "--link-epochs", "1"],
     "relgraph compare shop.sqlite --task churn.toml --keys shop.toml": [
         *("--set", "gnn.epochs=1", "--set", "gnn.channels=8", "--set", "gnn.max_batches=2"),
