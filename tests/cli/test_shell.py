@@ -117,6 +117,12 @@ SMALL = {
         "2",
     ],
     "relgraph train fb15k-237 -o runs/lowfer --set dim=200 --set rank=30": ["--epochs", "2"],
+    "relgraph train shop.sqlite -o runs/churn --task churn.toml --keys shop.toml": [
+        "--epochs",
+        "1",
+        "--max-batches",
+        "3",
+    ],
     "relgraph demo": ["--customers", "150", "--epochs", "1", "--link-epochs", "1"],
     "relgraph compare shop.sqlite --task churn.toml --keys shop.toml": [
         *("--set", "gnn.epochs=1", "--set", "gnn.channels=8", "--set", "gnn.max_batches=2"),
