@@ -1,10 +1,10 @@
 # make demo   a generated shop, from database to predictions, as one page in demo-out/
-# make test   every test, doctest and README block
-# make check  format, lint, types, import layers, fast tests without servers, 8 cases a property: before every commit
+# make test   every test, doctest and README block; those of docs/ and CONTRIBUTING are of make docs
+# make check  format, lint, types, import layers, fast tests without servers, 5 cases a property: before every commit
 # make soak   long property runs and kill tests, written to benchmarks/results/soak.json
 # make bench  every benchmark, written to benchmarks/results/
 # make notebooks   runs every notebook from top to bottom
-# make docs   the documentation site, in site/; a warning is an error
+# make docs   the documentation site, in site/, where a warning is an error; and runs all that its pages say
 # make clean  removes everything made here, the environment too
 #
 # PYTHON=... picks the interpreter (3.11 or later), VENV=... the environment, PIP_FLAGS=... is given to every pip call.
@@ -59,14 +59,14 @@ demo: $(VENV)/.demo
 	@$(BIN)/relgraph demo --out demo-out
 
 test: $(VENV)/.dev
-	$(PYTEST) --durations=15
+	$(PYTEST) --durations=15 -m 'not docs'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	RELGRAPH_HYPOTHESIS=8 $(PYTEST) -q -m 'not slow and not data and not servers'
+	RELGRAPH_HYPOTHESIS=5 $(PYTEST) -q -m 'not slow and not data and not servers and not docs'
 
 soak: $(VENV)/.dev
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak.py --workers $(WORKERS)
@@ -80,6 +80,7 @@ notebooks: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	$(PYTEST) -m docs tests/test_readme.py tests/test_contributing.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-out runs site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

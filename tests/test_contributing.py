@@ -44,6 +44,7 @@ def apply(tree: Path, body: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.docs
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_stranger_adds_it_as_the_text_says(name: str, tmp_path: Path) -> None:
     for part in COPIED:

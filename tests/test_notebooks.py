@@ -52,6 +52,7 @@ def test_the_readme_names_it(path: Path) -> None:
     assert f"notebooks/{path.name}" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_named(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 1 + 1 == 3, 'sums'")])

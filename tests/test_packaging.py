@@ -79,6 +79,7 @@ def test_import_relgraph_is_light() -> None:
     assert json.loads(result.stdout) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"], ["--version"]])
 def test_help_is_light(arguments: list[str]) -> None:
     result = python("-X", "importtime", "-m", "relgraph", *arguments)

@@ -72,7 +72,9 @@ def test_readme_starts_with_what_it_is_for_and_the_two_commands() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUN, ids=name_of)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, id=name_of(page), marks=() if page == README else pytest.mark.docs) for page in RUN]
+)
 def test_every_block_runs(page: Path, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One namespace and one folder for a page, as someone who types it in would have; the shell lines come after."""
     monkeypatch.chdir(tmp_path)

@@ -124,6 +124,7 @@ def test_only_files_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:
         connect(tmp_path, tables={"x": "SELECT * FROM bad"})
 
 
+@pytest.mark.slow
 def test_zstd_and_many_columns_and_long_lines(tmp_path: Path) -> None:
     with pa.output_stream(str(tmp_path / "z.csv.zst"), compression="zstd") as file:
         file.write(b"a,b\n1,x\n")
@@ -138,6 +139,7 @@ def test_zstd_and_many_columns_and_long_lines(tmp_path: Path) -> None:
         assert lengths == [1_000_000, 5_000_000, 1]
 
 
+@pytest.mark.slow
 def test_order_with_many_threads(tmp_path: Path) -> None:
     number = 400_000
     text_file(tmp_path, "a,b\n" + "".join(f"{i},some text to make the file longer\n" for i in range(number)))

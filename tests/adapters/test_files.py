@@ -187,6 +187,7 @@ def test_rows_of_a_duckdb_file_are_numbered_without_gaps(tmp_path: Path) -> None
         assert numbered(db, "none") == numbered(db, "emptied") == []
 
 
+@pytest.mark.slow
 def test_views_and_schemas_of_a_duckdb_file(tmp_path: Path) -> None:
     path = tmp_path / "x.duckdb"
     with duckdb.connect(str(path)) as file:
@@ -259,6 +260,7 @@ def test_a_snapshot_as_a_source_is_read_in_place(tmp_path: Path) -> None:
         connect(tmp_path / "x.duckdb", schemas="main")
 
 
+@pytest.mark.slow
 def test_only_what_is_new_in_a_file_is_read_by_refresh(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("id,at\n1,2020-01-01\n2,\n3,2020-01-02\n")

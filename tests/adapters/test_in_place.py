@@ -263,6 +263,7 @@ def test_schemas_are_for_databases_alone(tmp_path: Path) -> None:
         connect({"t": pa.table({"a": [1]})}, schemas="main")
 
 
+@pytest.mark.slow
 def test_two_databases_on_one_file_and_one_closed(tmp_path: Path) -> None:
     path = sources.write_duckdb(tmp_path / "shop.duckdb")
     with connect(path) as one:

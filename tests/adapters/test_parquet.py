@@ -78,6 +78,7 @@ def test_any_files_and_row_groups_are_the_concatenation(files: list[tuple[list[i
             assert kept == [place for place, row in enumerate(expected) if row[0] is not None and row[0] > 0]
 
 
+@pytest.mark.slow
 def test_row_numbers_in_many_files_with_many_threads(tmp_path: Path) -> None:
     sizes = np.random.default_rng(0).integers(0, 3000, 200)
     ends = sizes.cumsum()
@@ -205,6 +206,7 @@ def test_types_of_parquet(tmp_path: Path) -> None:
         assert rows(db) == [(moment,)]
 
 
+@pytest.mark.slow
 def test_two_thousand_columns_that_all_need_a_cast(tmp_path: Path) -> None:
     column = pa.array([1_000], pa.timestamp("ns"))
     pq.write_table(pa.table({f"c{i}": column for i in range(2000)}), tmp_path / "t.parquet")

@@ -114,6 +114,7 @@ def test_nothing_can_be_written_to_a_sqlite_file(tmp_path: Path) -> None:
         connection.exec_driver_sql("INSERT INTO t VALUES (1)")
 
 
+@pytest.mark.slow
 def test_batches_are_small_where_rows_are_wide(tmp_path: Path) -> None:
     url = make(
         tmp_path / "x",

@@ -187,6 +187,7 @@ def test_a_folder_without_a_manifest_is_a_folder_of_files(tmp_path: Path) -> Non
         assert db.schema["sale"].primary_key == ()
 
 
+@pytest.mark.slow
 def test_the_shell_reads_the_folder(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "rel")
     found = document("inspect", folder, "-q")

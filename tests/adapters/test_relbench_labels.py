@@ -131,6 +131,7 @@ def timed(num_rows: int) -> dict[str, Any]:
     return {"at": pd.date_range("2020-01-01", periods=num_rows, freq="D")}
 
 
+@pytest.mark.slow
 def test_a_query_that_names_keys_becomes_labels_without_a_query(tmp_path: Path) -> None:
     item = pa.table({"code": ["tea", "salt"]})
     sale = pa.table({"item": ["salt", "tea"] * 20, **timed(40)})
@@ -154,6 +155,7 @@ def test_a_query_that_names_keys_becomes_labels_without_a_query(tmp_path: Path) 
     assert "its labels come as files" in read_relbench_tasks(out, progress=False).left_out["by-key"]
 
 
+@pytest.mark.slow
 def test_an_entity_with_a_composite_key_is_named_by_its_number(tmp_path: Path) -> None:
     line = pa.table({"a": [2, 1, 1], "b": ["x", "x", "y"]})
     sql = "SELECT a, b, timestamp, a * 1.5 AS label FROM timestamps, line"
@@ -167,6 +169,7 @@ def test_an_entity_with_a_composite_key_is_named_by_its_number(tmp_path: Path) -
     assert test[["line_row", "label"]].values.tolist() == [[0, 3.0], [1, 1.5], [2, 1.5]]
 
 
+@pytest.mark.slow
 def test_labels_about_rows_of_the_future_are_left_out_and_counted(tmp_path: Path) -> None:
     item = pa.table({"id": range(40), **timed(40)})
     sql = "SELECT id, timestamp, id % 2 AS label FROM timestamps, item"
@@ -185,6 +188,7 @@ def test_labels_about_rows_of_the_future_are_left_out_and_counted(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 def test_all_tasks_share_the_times_of_the_folder(db: Database, tmp_path: Path) -> None:
     given = tasks()
     other = EntityTask("customer", CHURN, "45 days", "binary", val_time="2024-07-02", test_time="2024-09-01")
@@ -197,6 +201,7 @@ def test_all_tasks_share_the_times_of_the_folder(db: Database, tmp_path: Path) -
     assert read_relbench_tasks(tmp_path / "rel")["open"].val_time == given["churn"].val_time
 
 
+@pytest.mark.slow
 def test_tasks_that_cannot_be_written(db: Database, tmp_path: Path) -> None:
     times = {"val_time": "2024-07-01", "test_time": "2024-09-01"}
     for name in ("", "..", "a/b"):

@@ -102,6 +102,7 @@ def test_relbench_reads_the_links_and_makes_the_same(folder: Path, name: str, re
     assert theirs.eval_k == {"reviews": 5, "lists": 10}[name]
 
 
+@pytest.mark.slow
 def test_a_column_comes_back_and_relbench_hides_it(db: Database, given: dict[str, Task], folder: Path) -> None:
     ours, found = given["rating"], read_relbench_tasks(folder, progress=False)["rating"]
     assert isinstance(found, ColumnTask)
@@ -129,6 +130,7 @@ def test_a_folder_that_was_read_is_written_with_the_same_links(folder: Path, tmp
             assert as_links(read_relbench_seeds(two, again, "reviews", split)) == as_links(first)
 
 
+@pytest.mark.slow
 def test_a_link_query_that_names_keys_becomes_links_without_a_query(db: Database, tmp_path: Path) -> None:
     some = int(db.sql("SELECT customer_id FROM review ORDER BY written_at LIMIT 1")["customer_id"][0].as_py())
     task = LinkTask(

@@ -252,6 +252,7 @@ def shop_with_kinds(folder: Path, **tasks: dict[str, Any]) -> Path:
     return write_folder(folder, tables, found, tasks)
 
 
+@pytest.mark.slow
 def test_links_are_those_that_relbench_makes(tmp_path: Path) -> None:
     folder = shop_with_kinds(tmp_path / "rel", buys=churn(**LINKS))
     theirs = loaded(folder).load_task("buys", regenerate=True)
@@ -315,6 +316,7 @@ def test_several_labels_per_row(tmp_path: Path) -> None:
     assert ours.label.tolist() == [list(row) for row in frame["churned"]]
 
 
+@pytest.mark.slow
 def test_labels_that_relbench_wrote_are_those_that_the_query_gives(tmp_path: Path) -> None:
     folder = with_tasks(tmp_path / "rel", churn=churn())
     theirs = loaded(folder).load_task("churn", regenerate=True)

@@ -61,6 +61,7 @@ def assert_same_graph(db: Database, ours: HeteroGraph, folder: Path, theirs: Het
         assert sorted(map(tuple, theirs.edges[kind].edge_index.T.tolist())) == pairs, kind
 
 
+@pytest.mark.slow
 def test_a_shop_comes_back_as_it_was(shop: tuple[Database, Path, tuple[str, ...]]) -> None:
     db, folder, notes = shop
     with opened(folder) as back:
@@ -108,6 +109,7 @@ def test_the_keys_are_kept_beside_the_tables(shop: tuple[Database, Path, tuple[s
     }
 
 
+@pytest.mark.slow
 def test_relbench_reads_the_shop(shop: tuple[Database, Path, tuple[str, ...]]) -> None:
     _, folder, _ = shop
     manifest = relbench("manifest")
@@ -130,6 +132,7 @@ def test_relbench_reads_the_shop(shop: tuple[Database, Path, tuple[str, ...]]) -
     assert data.manifest.name == "rel-shop"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 def test_relbench_makes_the_same_graph(shop: tuple[Database, Path, tuple[str, ...]]) -> None:
     _, folder, _ = shop
@@ -150,6 +153,7 @@ def test_relbench_makes_the_same_graph(shop: tuple[Database, Path, tuple[str, ..
             assert torch.equal(theirs[name].time, node.time // 1_000_000)
 
 
+@pytest.mark.slow
 def test_every_kind_of_key_becomes_row_numbers(tmp_path: Path) -> None:
     given = {"keys": sources.declared_keys(), "times": sources.TIMES}
     with opened(sources.arrow_frames(), **given) as db:
@@ -237,6 +241,7 @@ def test_columns_that_are_named_like_what_the_writer_adds(tmp_path: Path) -> Non
         assert rows(back, "t") == [(0, 2, "a", 1, 8, None, at[1]), (1, 1, "b", 0, 7, 0, at[0])]
 
 
+@pytest.mark.slow
 def test_names_that_are_no_files_or_no_words(tmp_path: Path) -> None:
     one = pa.table({"id": [3], "from": [MOMENT(2020, 1, 1)]})
     names = ["a/b", "a_b", "../etc/x", ".hidden", "sales.order", "größe", "x" * 300]

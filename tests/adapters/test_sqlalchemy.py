@@ -106,6 +106,7 @@ def test_values_that_do_not_fit_are_named(tmp_path: Path) -> None:
         connect(tmp_path / "x")
 
 
+@pytest.mark.slow
 def test_more_rows_than_one_batch(tmp_path: Path) -> None:
     rows = 150_000
     run(

@@ -166,6 +166,7 @@ def test_the_file_is_not_written(tmp_path: Path) -> None:
     assert (path.read_bytes(), path.stat().st_mtime_ns, sorted(tmp_path.iterdir())) == before
 
 
+@pytest.mark.slow
 def test_more_rows_than_one_batch_keep_their_order(tmp_path: Path) -> None:
     rows = 200_001
     with build(

@@ -162,6 +162,7 @@ def test_tails_of_every_kind(
     assert found == older
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("declared", "old", "new"),
     [

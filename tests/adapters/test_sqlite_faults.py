@@ -229,6 +229,7 @@ def unprivileged(path: Path, other: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_log_in_a_folder_without_write_access(path: Path, shared: Path) -> None:
     shutil.copy(path, path.with_name("other.db"))
     run(path, "PRAGMA journal_mode = wal")
@@ -247,6 +248,7 @@ def test_a_log_in_a_folder_without_write_access(path: Path, shared: Path) -> Non
         assert db.num_rows("a") == 1999
 
 
+@pytest.mark.slow
 def test_a_file_without_read_access(path: Path, shared: Path) -> None:
     shutil.copy(path, shared / "shop.db")
     (shared / "shop.db").chmod(0o000)

@@ -105,6 +105,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 def test_names_of_any_kind(tmp_path: Path) -> None:
     def quoted(name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
@@ -232,6 +233,7 @@ def test_every_name_of_the_rowid_is_a_column(tmp_path: Path) -> None:
         assert [row[0] for row in rows(db, "t")] == [3, 1, 2]
 
 
+@pytest.mark.slow
 def test_more_columns_than_any_query_may_have(tmp_path: Path) -> None:
     names = [f"c{i}" for i in range(2000)]
     with opened(

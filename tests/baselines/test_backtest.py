@@ -141,6 +141,7 @@ def test_a_ridge_without_a_fold_is_the_ridge_of_the_others() -> None:
         np.testing.assert_allclose(answer(z), expected(z))
 
 
+@pytest.mark.slow
 def test_questions_are_read_only_by_models_that_ask_for_them(db: Database, graph: HeteroGraph) -> None:
     helper = task(label="mean(s.shop)", kind="regression")
     backtest = Backtest(db, graph, task(), helpers=[helper], copies=1, aggregates=FEW)
@@ -150,6 +151,7 @@ def test_questions_are_read_only_by_models_that_ask_for_them(db: Database, graph
         assert not torch.equal(without, given)
 
 
+@pytest.mark.slow
 def test_a_frozen_origin_sees_nothing_later(db: Database, graph: HeteroGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, seen = task(), []
     backtest = Backtest(db, graph, asked, copies=1, aggregates=FEW)
@@ -182,6 +184,7 @@ def test_all_parts_learn_what_is_there(db: Database, graph: HeteroGraph, regime:
     assert amounts.score(TableModel(penalty=1.0), "2020-06-01")["mae"] < 8
 
 
+@pytest.mark.slow
 def test_forecasts_of_training_rows_come_from_other_entities(db: Database, graph: HeteroGraph) -> None:
     asked = task("seed-time")
     helper = task("seed-time", "mean(s.shop)", "regression")  # a label that only its own entity's rows can tell

@@ -137,6 +137,7 @@ VISITS = [
 ]
 
 
+@pytest.mark.slow
 def test_histories_and_constants_by_hand() -> None:
     db, given = small(VISITS)
     sql = """SELECT t.timestamp, v.who, count(*) AS label FROM timestamps t JOIN visit v
@@ -153,6 +154,7 @@ def test_histories_and_constants_by_hand() -> None:
         assert constant(Bench(db, bench.graph, rmse), 0)["val"][0] == pytest.approx(8 / 7)
 
 
+@pytest.mark.slow
 def test_link_baselines_by_hand() -> None:
     db, given = small(VISITS)
     sql = """SELECT t.timestamp, v.who, v.place FROM timestamps t JOIN visit v
@@ -177,6 +179,7 @@ def test_link_baselines_by_hand() -> None:
         assert default_models(task) == ["popularity", "popularity-recent", "past-visits", "gnn"]
 
 
+@pytest.mark.slow
 def test_no_link_is_seen_before_its_window_closed() -> None:
     sql = """SELECT t.timestamp, v.who, v.place FROM timestamps t JOIN visit v
              ON v.day > t.timestamp AND v.day <= t.timestamp + {horizon}"""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.tools import document, run
 
 
+@pytest.mark.slow
 def test_compare(shop: Path, tmp_path: Path) -> None:
     words = ["compare", shop / "shop.sqlite", "--task", shop / "churn.toml", "--keys", shop / "shop.toml", "-q"]
     some = ["--model", "constant", "--model", "boosting-row", "--set", 'boosting.search=[{"num_leaves": 4}]']

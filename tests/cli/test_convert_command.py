@@ -14,6 +14,7 @@ from relgraph.data.graph import HeteroGraph
 from tests.cli.tools import document, run
 
 
+@pytest.mark.slow
 def test_inspect(shop: Path) -> None:
     found = document("inspect", shop / "shop.sqlite", "--times", "orders=ordered_at", "-q")
     with sqlite3.connect(shop / "shop.sqlite") as connection:
@@ -35,6 +36,7 @@ def test_only_some_tables(shop: Path) -> None:
     assert {table["table"] for table in found["tables"]} == {"orders", "customer"}
 
 
+@pytest.mark.slow
 def test_convert(shop: Path, tmp_path: Path) -> None:
     words = ["convert", shop / "shop.sqlite", "-o", tmp_path / "graph", "--keys", shop / "shop.toml"]
     found = document(*words, "--fit-until", "2024-06-01", "-q")

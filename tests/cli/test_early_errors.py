@@ -51,6 +51,7 @@ def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_reads")
 def test_a_file_of_predictions_that_cannot_be_written(churn: Path, tmp_path: Path) -> None:
     assert "a name that ends in" in run("predict", churn, "-o", tmp_path / "p.xlsx", code=2).stderr

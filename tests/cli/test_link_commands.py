@@ -17,6 +17,7 @@ from relgraph.runs.folder import read_run
 from tests.cli.tools import document, run
 
 
+@pytest.mark.slow
 def test_a_run_has_all_it_was_trained_with(links: Path, facts: Path) -> None:
     found_run = relgraph.load(links)
     scorer, parts = found_run.scorer, found_run.statements
@@ -123,6 +124,7 @@ def test_predict_refuses(links: Path) -> None:
     assert "has no split" in run("evaluate", without_valid(links), "--split", "valid", code=1).stderr
 
 
+@pytest.mark.slow
 def test_from_a_graph_and_from_a_database(shop: Path, tmp_path: Path) -> None:
     options = ["--scorer", "distmult", "--set", "dim=4", "--epochs", "1", "-q", "--keys", shop / "shop.toml"]
     first = document("train", shop / "shop.sqlite", "-o", tmp_path / "a", *options)

@@ -35,6 +35,7 @@ def test_views_are_read_on_request(shop: Path) -> None:
     assert {table["table"] for table in with_views["tables"]} == {"customer", "orders", "big"}
 
 
+@pytest.mark.slow
 def test_schemas_are_chosen(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "a.duckdb")) as file:
         file.execute("CREATE TABLE t (a INTEGER)")
@@ -45,6 +46,7 @@ def test_schemas_are_chosen(tmp_path: Path) -> None:
         assert {table["table"] for table in found["tables"]} == expected
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_kept_and_refreshed(shop: Path, tmp_path: Path) -> None:
     kept = ("--snapshot", tmp_path / "x.duckdb", "--times", "orders=at", "--json")
     run("inspect", shop, *kept)
@@ -81,6 +83,7 @@ def test_two_processes_convert_into_one_folder(shop: Path, tmp_path: Path) -> No
     assert sorted(p.suffix for p in (tmp_path / "graph").iterdir()) == [".json", ".safetensors"]
 
 
+@pytest.mark.slow
 def test_what_is_proposed_can_be_written_and_given_back(tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()

@@ -29,6 +29,7 @@ def recommender(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_ranked_targets(recommender: Path) -> None:
     found = document("evaluate", recommender, "-q")
     assert found["regime"] == "seed-time"
@@ -41,6 +42,7 @@ def test_ranked_targets(recommender: Path) -> None:
     assert {row["customer_id"] for row in some["predictions"]} == {customer}
 
 
+@pytest.mark.slow
 def test_options_that_do_not_fit(recommender: Path, churn: Path, shop: Path, tmp_path: Path) -> None:
     assert "Invalid value for -k" in run("predict", churn, "-k", "3", code=2).stderr
     words = ["train", shop / "shop.sqlite", "-o", tmp_path / "bad", "--task", shop / "churn.toml"]

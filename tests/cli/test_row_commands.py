@@ -22,6 +22,7 @@ from relgraph.training.predictor import EntityPredictor
 from tests.cli.tools import TASK, document, run
 
 
+@pytest.mark.slow
 def test_evaluate(churn: Path, shop: Path) -> None:
     predictor = EntityPredictor.load(churn / "model", HeteroGraph.load(churn / "graph"))
     found = document("evaluate", churn, "-q")
@@ -40,6 +41,7 @@ def test_evaluate(churn: Path, shop: Path) -> None:
     assert torch.tensor([row["prediction"] for row in rows]) == pytest.approx(scores)
 
 
+@pytest.mark.slow
 def test_predictions_in_every_format(churn: Path, tmp_path: Path) -> None:
     rows = document("predict", churn, "-q")["predictions"]
     for suffix in ("csv", "json", "parquet"):
@@ -61,6 +63,7 @@ def test_predictions_in_every_format(churn: Path, tmp_path: Path) -> None:
     assert "cannot write" in run("predict", churn, "-o", tmp_path / "file" / "p.csv", code=1).stderr
 
 
+@pytest.mark.slow
 def test_at_a_moment(churn: Path, shop: Path) -> None:
     with sqlite3.connect(shop / "shop.sqlite") as connection:
         query = "SELECT customer_id FROM customer WHERE joined <= '2024-03-01' ORDER BY rowid"
@@ -127,6 +130,7 @@ def test_on_the_source_as_it_is_now(churn: Path, later: Path, tmp_path: Path) ->
     run("predict", churn, "-o", tmp_path / "p.csv", "--table", "x", code=2)
 
 
+@pytest.mark.slow
 def test_a_source_with_another_schema(churn: Path, later: Path) -> None:
     with sqlite3.connect(later) as connection:
         connection.execute("ALTER TABLE product RENAME COLUMN price TO cost")
@@ -161,6 +165,7 @@ def test_explain_is_for_rows(links: Path) -> None:
     assert "explanations are for predictions about rows" in run("explain", links, "--key", "1", code=1).stderr
 
 
+@pytest.mark.slow
 def test_refuses(churn: Path) -> None:
     run("predict", churn, "--head", "x", code=2)
     run("predict", churn, "--key", "1", code=2)
@@ -168,6 +173,7 @@ def test_refuses(churn: Path) -> None:
     assert "there is no row" in run("predict", churn, "--time", "2024-03-01", "--key", "1", code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_damaged_predictor_says_so(churn: Path, tmp_path: Path) -> None:
     graph = HeteroGraph.load(churn / "graph")
     shutil.copytree(churn / "model", tmp_path / "model")
@@ -182,6 +188,7 @@ def test_a_damaged_predictor_says_so(churn: Path, tmp_path: Path) -> None:
             EntityPredictor.load(tmp_path / "model", graph)
 
 
+@pytest.mark.slow
 def test_bad_tasks(shop: Path, tmp_path: Path) -> None:
     def attempt(text: str, source: Path = shop / "shop.sqlite") -> str:
         (tmp_path / "task.toml").write_text(text)

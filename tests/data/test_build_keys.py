@@ -85,12 +85,14 @@ def test_text_keys_stand_in_the_order_of_rows_whatever_order_they_come_in(monkey
     assert found.tolist() == keys
 
 
+@pytest.mark.slow
 def test_looking_up_gives_what_joining_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = relgraph.build_graph(shop(), progress=False)
     monkeypatch.setattr(links, "is_whole", lambda table, column: False)
     require_same(expected, relgraph.build_graph(shop(), progress=False))
 
 
+@pytest.mark.slow
 def test_files_scanned_in_place_give_the_graph_of_frames(tmp_path: Path) -> None:
     for name, frame in shop_frames().items():
         pyarrow.parquet.write_table(pa.Table.from_pandas(frame), tmp_path / f"{name}.parquet", row_group_size=2)
@@ -108,6 +110,7 @@ def test_files_scanned_in_place_give_the_graph_of_frames(tmp_path: Path) -> None
         assert edges.edge_index.tolist() == built.edges[edge_type].edge_index.tolist()
 
 
+@pytest.mark.slow
 def test_a_cut_is_built_as_the_rows_it_shows() -> None:
     frames = shop_frames()
     shown = frames["sale"]["day"].isna() | (frames["sale"]["day"] <= pd.Timestamp("2020-01-02"))

@@ -65,6 +65,7 @@ def rich() -> HeteroGraph:
     return build(connect(rich_frame()))
 
 
+@pytest.mark.slow
 def test_like_itself_is_the_same(tmp_path: Path, rich: HeteroGraph) -> None:
     kinds = {kind.value for kind in columns(rich).names}
     assert kinds == {"numerical", "categorical", "multicategorical", "timestamp", "embedding", "text"}
@@ -177,6 +178,7 @@ def changed(**frames: Any) -> relgraph.Database:
     return relgraph.connect(tables, keys=keys, times=times, progress=False)
 
 
+@pytest.mark.slow
 def test_every_difference_is_named() -> None:
     graph, frames = build(shop()), shop_frames()
     sale = frames["sale"].drop(columns=["kind", "seller"]).assign(price=["much", "little", "1", "2", "some"])
@@ -201,6 +203,7 @@ def test_every_difference_is_named() -> None:
         build(no_time, like=graph)
 
 
+@pytest.mark.slow
 def test_what_the_model_does_not_know_is_left_out_with_a_note() -> None:
     graph, frames = build(shop()), shop_frames()
     log = frames["log"].assign(to=pd.array([20, 40], dtype="Int64"))

@@ -31,6 +31,7 @@ def contents(folder: Path) -> list[str]:
     return sorted(path.suffix for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always_files")
 @pytest.mark.parametrize("limit", [None, "2020-01-31"])
 def test_the_graph_is_the_one_built_in_memory_and_lies_in_the_folder(tmp_path: Path, limit: str | None) -> None:
@@ -41,6 +42,7 @@ def test_the_graph_is_the_one_built_in_memory_and_lies_in_the_folder(tmp_path: P
     assert contents(tmp_path / "new" / "graph") == [".json", ".safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("always_files")
 def test_a_graph_replaces_the_one_that_was_there(tmp_path: Path) -> None:
     relgraph.build_graph(shop(), "2020-01-02", save_to=tmp_path, progress=False)

@@ -133,6 +133,7 @@ def meanings() -> dict[str, ColumnMeaning]:
     return understand(table({name: sql for name, sql, _ in CASES}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [(name, kind) for name, _, kind in CASES], ids=[c[0] for c in CASES])
 def test_a_column_is_found_to_be(meanings: dict[str, ColumnMeaning], name: str, expected: str) -> None:
     assert meanings[name].kind.value == expected
@@ -236,6 +237,7 @@ def test_a_given_type_is_taken_where_it_is_possible() -> None:
     assert (few, sorted(parts), digits, sorted(ids)) == ("0", ["a12", "b"], 12.0, ["12", "13"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [3, 0])
 def test_every_type_that_duckdb_has_is_understood_and_encoded(limit: int) -> None:
     connection = duckdb.connect()
@@ -260,6 +262,7 @@ def test_every_type_that_duckdb_has_is_understood_and_encoded(limit: int) -> Non
         assert {m.left_out for m in found.values()} == {"constant", "unsupported"}
 
 
+@pytest.mark.slow
 def test_columns_are_the_same_whether_their_values_are_grouped_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {name: sql for name, sql, _ in CASES if "uuid" not in sql} | {
         "long prose": "repeat('the tale of cities ', 20) || i"
@@ -357,6 +360,7 @@ def test_the_order_of_rows_changes_no_type_and_no_statistic(rows: list[tuple[Any
     assert fitted(rows) == fitted(shuffled)
 
 
+@pytest.mark.slow
 def test_parquet_and_sqlite_give_the_same_types_and_statistics(tmp_path: Path) -> None:
     names = ("statusId", "year", "running", "inhabitants", "money", "lap", "many genres", "contact", "title", "surname")
     wanted = {name: sql for name, sql, _ in CASES}

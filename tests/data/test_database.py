@@ -141,6 +141,7 @@ def test_years_stay_years_in_a_cut() -> None:
         assert db.upto(2_000_000).check().tables[0].time_range == ("1970-01-01 00:00:01", "1970-01-01 00:00:02")
 
 
+@pytest.mark.slow
 def test_upto_equals_brute_force_for_every_pair_of_moments() -> None:
     numbers = [2, -3, None, 0, 0, 3, -1, None, 1, -3, 2, -2]
     times = pa.array([None if n is None else day(n) for n in numbers], pa.timestamp("us"))

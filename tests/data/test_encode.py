@@ -64,6 +64,7 @@ def test_many_columns_in_one_scan_are_each_encoded_as_alone(monkeypatch: pytest.
         assert empty.tolist() == missing.tolist()
 
 
+@pytest.mark.slow
 def test_statistics_and_categories_by_numpy() -> None:
     frame = wide_frame(501)
     features = features_of(frame)
@@ -85,6 +86,7 @@ def test_statistics_and_categories_by_numpy() -> None:
                 assert features.column(f"day{i}")[row].tolist() == parts
 
 
+@pytest.mark.slow
 def test_statistics_do_not_depend_on_the_order_of_rows() -> None:
     frame = wide_frame(3000)
     order = np.random.default_rng(1).permutation(len(frame))
@@ -116,6 +118,7 @@ def test_statistics_by_hand(values: list[float], mean: float, std: float, quanti
     assert not any(math.copysign(1, value) < 0 for value in found["quantiles"] if value == 0)
 
 
+@pytest.mark.slow
 def test_rows_that_come_in_any_order_land_at_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = relgraph.build_graph(shop(), "2020-01-31", progress=False)
     numbered = Database.numbered

@@ -140,6 +140,7 @@ def test_formula_1_files_have_thirteen_foreign_keys(data_dir: Path) -> None:
     assert report.proposed_keys["results"]["primary_key"] == "resultId"
 
 
+@pytest.mark.slow
 def test_the_same_database_gives_the_same_proposals() -> None:
     for name in ("web_shop", "soccer"):
         case = CASES[name]()
@@ -196,6 +197,7 @@ def test_numbers_held_as_text_join_as_text_and_dangling_ones_are_counted() -> No
         assert [(link.null, link.dangling) for link in db.check().foreign_keys] == [(1, key.dangling)]
 
 
+@pytest.mark.slow
 def test_declarations_are_a_file_for_the_shell(tmp_path: Path) -> None:
     from relgraph.cli.sources import open_database
 

@@ -66,6 +66,7 @@ def test_the_death_of_a_death_is_when_it_happened() -> None:
     assert [time.table for time in found if time.chosen] == ["death"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "marker", "reason"),
     [

@@ -51,6 +51,7 @@ def test_a_column_next_to_the_key_of_its_table_refers_though_few_rows_do() -> No
     assert references(tables, keys=keys) == {"commentmeta.comment_id -> comments"}
 
 
+@pytest.mark.slow
 def test_a_reference_whose_target_a_second_column_names() -> None:
     def tables(*kinds: str) -> dict[str, Any]:
         said = [kinds[i % len(kinds)] for i in range(ROWS)]

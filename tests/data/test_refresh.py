@@ -153,6 +153,7 @@ def test_an_old_handle_keeps_its_rows(source: FakeSource, tmp_path: Path) -> Non
             assert len(rows(old, "order")) == 3
 
 
+@pytest.mark.slow
 def test_a_database_refreshes_itself(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("id,at\n1,2020-01-01\n")

@@ -219,6 +219,7 @@ def test_a_full_disk_leaves_the_old_snapshot_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.duckdb"]
 
 
+@pytest.mark.slow
 def test_rows_that_fit_neither_memory_nor_disk_are_said() -> None:
     (error,) = disk_full("", 5_000_000, 1_000_000)
     assert "frames in memory: the tables find no room: " in error

@@ -177,6 +177,7 @@ def held(db: Database) -> list[tuple[str, str]]:
     return [(place, table) for place, table in db.cursor().execute(query).fetchall()]
 
 
+@pytest.mark.slow
 def test_a_wide_view_is_a_table_while_much_is_asked_of_it(db: Database) -> None:
     tables = ["t", "other.t"]
     before = {table: rows(db, table) for table in tables}

@@ -42,6 +42,7 @@ def test_focus_keeps_the_facts_of_some_relations() -> None:
     assert test.labels(0) == ("bob", "likes", "pan")
 
 
+@pytest.mark.slow
 def test_links_of_a_small_shop(small_shop) -> None:
     graph = build_graph(small_shop, progress=False)
     found = predict_links(graph, dim=8, epochs=2, progress=False)

@@ -58,6 +58,7 @@ def test_shapes_that_converters_trip_over(shop: sqlite3.Connection) -> None:
     assert one(shop, "SELECT count(DISTINCT condition) FROM order_line") == 3
 
 
+@pytest.mark.slow
 def test_times_lie_in_the_two_years_and_in_order(shop: sqlite3.Connection) -> None:
     for table in ("orders", "review"):
         low, high = shop.execute(f"SELECT min({SHOP_TIMES[table]}), max({SHOP_TIMES[table]}) FROM {table}").fetchone()

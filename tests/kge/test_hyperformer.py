@@ -155,6 +155,7 @@ def _one(
     return out[2], out[1]
 
 
+@pytest.mark.slow
 def test_rows_with_qualifiers_are_independent_in_eval_mode() -> None:
     scorer = make(inference="full", roles=True)
     train = statements(ROWS)

@@ -129,6 +129,7 @@ def test_fit_learns_and_predicts(name: str) -> None:
     assert predict(scorer, train.vocabulary, head="e6", tail="e7")[0].label == "flip_1"
 
 
+@pytest.mark.slow
 def test_validation_keeps_the_best_epoch() -> None:
     statements = ring(3)
     train, valid, _ = statements.split(fractions=(0.8, 0.2, 0.0))

@@ -139,6 +139,7 @@ def test_a_sampled_softmax_weighs_what_was_drawn(answers: Answers) -> None:
     torch.testing.assert_close(training.loss(batch), total / len(batch))
 
 
+@pytest.mark.slow
 def test_a_sampled_softmax_is_right_on_average() -> None:
     """The sum of exponentials over all epochs is that of all candidates that may be drawn."""
     training = job(CE(negatives=2), star(), size=3)

@@ -54,6 +54,7 @@ def test_the_result_is_that_of_a_table_in_memory(tmp_path: Path, loss: Any) -> N
     assert torch.equal(again.weight, mapped.entity.weight)
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_saved_by_its_path(tmp_path: Path) -> None:
     train = twins()
     scorer = on_disk(tmp_path, 16)

@@ -156,6 +156,7 @@ class Biased(DistMult):
         return rows, -rows.square().sum(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["usearch", "faiss"])
 def test_index_finds_what_is_best(kind: Any, tmp_path: Path) -> None:
     pytest.importorskip("usearch.index" if kind == "usearch" else "faiss", reason=f"{kind} is not installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,7 @@ def key_of(question: Question, with_qualifiers: bool) -> object:
     return entity, relation, tail, frozenset(kept)
 
 
+@pytest.mark.slow
 @given(rows=st.lists(facts, min_size=1, max_size=8), position=st.sampled_from(POSITIONS))
 def test_questions_and_answers_are_those_of_the_statements(rows: list[Fact], position: Position) -> None:
     expected = asked_by_hand(rows, position)

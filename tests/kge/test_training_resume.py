@@ -57,6 +57,7 @@ def train(way: dict[str, Any], left: int, **more: Any) -> tuple[Scorer, Any]:
     return scorer, fit(scorer, ring(), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 def test_resumed_is_undisturbed(name: str, tmp_path: Path) -> None:
     whole, expected = train(WAYS[name], 10**6)

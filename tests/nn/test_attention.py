@@ -32,6 +32,7 @@ def randomized(module: torch.nn.Module) -> torch.nn.Module:
     return module.double()
 
 
+@pytest.mark.slow
 def test_attend_is_the_written_formula() -> None:
     generator = torch.Generator().manual_seed(0)
     edges = [torch.tensor([[0, 1, 1], [0, 0, 2]]), torch.tensor([[0, 0], [0, 2]])]
@@ -51,6 +52,7 @@ def test_attend_is_the_written_formula() -> None:
             torch.testing.assert_close(found[target, 2 * head : 2 * head + 2], expected)
 
 
+@pytest.mark.slow
 def test_gat_is_pygs_own() -> None:
     x, edges = vectors(CHANNELS), dense_edges()
     gnn = randomized(HeteroGAT(list(x), list(edges), CHANNELS, 1, heads=HEADS))

@@ -36,6 +36,7 @@ def test_page_rank_is_the_published_propagation() -> None:
     torch.testing.assert_close(ours({"n": x}, {KIND: EDGES})["n"], APPNP(10, 0.2)(x.relu(), EDGES))
 
 
+@pytest.mark.slow
 def test_dropped_edges_keep_the_mean_of_what_is_spread() -> None:
     torch.manual_seed(0)
     ours = PersonalizedPageRank(["n"], [KIND], num_layers=1, alpha=0.0, dropout=0.5)

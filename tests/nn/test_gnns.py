@@ -38,6 +38,7 @@ def test_every_network_has_options_here() -> None:
     assert set(OPTIONS) == set(GNNS)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(sorted(GNNS)),
@@ -70,6 +71,7 @@ def test_what_the_seeds_do_not_need_is_left_out_without_a_difference(
     torch.testing.assert_close(model(batch), whole)
 
 
+@pytest.mark.slow
 @every_gnn
 def test_every_parameter_learns_and_every_vector_counts(name: str) -> None:
     """On edges that give most nodes several neighbours: attention to a single one is 1 whatever its score."""

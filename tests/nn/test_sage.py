@@ -31,6 +31,7 @@ def test_a_layer_is_the_written_formula() -> None:
     torch.testing.assert_close(out["a"][0], torch.relu(alone))  # nothing points to "a"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
 def test_a_layer_is_pygs_own(aggr: Any) -> None:
     """As many sources as targets, fewer, and more; targets without a neighbour."""

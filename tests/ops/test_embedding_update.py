@@ -113,6 +113,7 @@ def test_both_backends_take_the_same_step(rule: str, dtype: torch.dtype, threads
         torch.testing.assert_close(one, other, **tolerance)
 
 
+@pytest.mark.slow
 def test_a_table_that_is_a_view_is_updated_in_place() -> None:
     wide = torch.zeros(4, 6)
     embedding_update(wide[:, ::2], torch.tensor([1]), torch.ones(1, 3), rule="sgd", lr=1.0)

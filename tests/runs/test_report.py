@@ -60,6 +60,7 @@ def seen(page: Path, folder: Path) -> dict:
     return json.loads(unescape(found.group(1)))
 
 
+@pytest.mark.slow
 def test_the_page_of_a_link_run(link_run: Path, tmp_path: Path) -> None:
     run = relgraph.load(link_run)
     page = run.report(tmp_path / "new" / "page.html", licence="CC BY 4.0", progress=False)
@@ -111,6 +112,7 @@ def test_the_page_of_a_row_run(kind: str, row_runs: dict[str, Path], tmp_path: P
         assert "Why the first" in {h.text for h in root.iter("h3")}
 
 
+@pytest.mark.slow
 def test_the_card_names_data_protocol_and_licence(link_run: Path, row_runs: dict[str, Path], tmp_path: Path) -> None:
     card = relgraph.load(link_run).report(tmp_path / "card.md", progress=False).read_text()
     assert card.startswith("---\nlibrary_name: relgraph\n")
@@ -127,6 +129,7 @@ def test_the_card_names_data_protocol_and_licence(link_run: Path, row_runs: dict
     assert "| regime | seed-time: " in card
 
 
+@pytest.mark.slow
 def test_the_shell_writes_reports(link_run: Path, row_runs: dict[str, Path], tmp_path: Path) -> None:
     found = document("report", link_run, "-o", tmp_path / "a.html", "-q")
     assert found["file"] == str(tmp_path / "a.html")

@@ -80,6 +80,7 @@ def calls(draw: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(calls(), st.sampled_from([1, 2, 3]))
 def test_it_samples_what_the_tensor_engine_samples(call: dict[str, Any], threads: int) -> None:
@@ -211,6 +212,7 @@ def test_many_seeds_without_neighbours_need_room_too(monkeypatch: pytest.MonkeyP
     assert out.num_nodes == {"t": [node.numel()]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["uniform", "decayed"])
 def test_many_types(strategy: str) -> None:
     call = call_on(random_graph([30] * 64, 40, 200, seed=2), [2, 2], strategy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ def assert_nothing_later(case: Case, out: HeteroSamplerOutput, times: list[int] 
             assert visible(time, None if times is None else times[seed], cutoff, case.until)
 
 
+@pytest.mark.slow
 @MANY
 @given(cases(), ENGINES)
 def test_of_rows(case: Case, engine: str) -> None:
@@ -54,6 +56,7 @@ def negatives(draw: Any) -> NegativeSampling | None:
     return NegativeSampling(mode, draw(st.sampled_from([1, 2, 0.5, 1.5] if mode == "binary" else [1, 3])))
 
 
+@pytest.mark.slow
 @MANY
 @given(cases(), negatives(), ENGINES, st.data())
 def test_of_links(case: Case, neg_sampling: NegativeSampling | None, engine: str, data: Any) -> None:

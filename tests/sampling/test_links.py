@@ -141,6 +141,7 @@ def test_the_ends_of_a_link_sample_as_rows_do(graph: HeteroGraph) -> None:
         assert sorted(edge.tolist()) == sorted(torch.cat([row.edge[kind] for row in rows]).tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["tensor", "numba"])
 def test_workers_epochs_and_order_do_not_matter(graph: HeteroGraph, engine: Any) -> None:
     sampler = TemporalSampler(graph, [3, 2], seed=1, engine=engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -64,6 +65,7 @@ def test_last_takes_the_latest(case: Case) -> None:
             assert chosen == {e for _, e in row[-case.fan_outs[hop] :]}
 
 
+@pytest.mark.slow
 @FEWER
 @given(cases(), st.randoms(use_true_random=False))
 def test_a_sample_does_not_depend_on_its_batch(case: Case, random: Any) -> None:

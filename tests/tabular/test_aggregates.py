@@ -100,6 +100,7 @@ def sales(*given: tuple[int | None, float | None]) -> dict[str, list[dict[str, A
     }
 
 
+@pytest.mark.slow
 def test_by_hand() -> None:
     graph = graph_of(sales((1, 2.0), (5, 4.0), (9, 9.0), (9, None), (12, 100.0), (None, 50.0)))
     source = Aggregates(graph, "person", hops=1, windows=WINDOWS, last=(1, 2, 3))
@@ -131,6 +132,7 @@ def test_seeds_of_the_same_row_and_moment_and_none_at_all() -> None:
     assert whole[source.names.index("<- sale[buyer]: count, all")] == 2
 
 
+@pytest.mark.slow
 def test_runs_summed_up_beforehand_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     data = sales(
@@ -160,6 +162,7 @@ def test_frozen_seeds_see_no_more_than_until() -> None:
     np.testing.assert_array_equal(frozen.matrix(node[:1], at(20)), free.matrix(node[:1], at(5)))
 
 
+@pytest.mark.slow
 def test_the_most_telling_columns_stay() -> None:
     graph = graph_of(sales((1, 2.0), (5, 4.0)))
     whole, some = Aggregates(graph, "person", max_columns=10_000), Aggregates(graph, "person", max_columns=30)
@@ -181,6 +184,7 @@ def test_hidden_columns_and_the_way_back_from_json() -> None:
     assert all("sale" in source.names[i] or "person" in source.names[i] for i in source.categorical)
 
 
+@pytest.mark.slow
 def test_a_database_does_as_well() -> None:
     with database(sales((1, 2.0), (5, 4.0))) as db:
         found = Aggregates(db, "person", until=int(at(5)))

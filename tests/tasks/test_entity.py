@@ -63,6 +63,7 @@ def days(time: torch.Tensor) -> list[float]:
     return ((time - zero) / DAY).tolist()
 
 
+@pytest.mark.slow
 def test_seed_times(db: Any) -> None:
     # first row at day 0, last at day 100; windows of ten days
     assert days(task().times(db, "train")) == [0, 10, 20, 30, 40, 50]
@@ -234,6 +235,7 @@ def test_seeds_are_told_in_a_line(db: Any) -> None:
     assert repr(links) == "LinkSeeds(2 rows at 2 moments from 1970-01-01 to 1970-01-02, 3 links)"
 
 
+@pytest.mark.slow
 def test_splits_without_room_or_table(db: Any) -> None:
     with pytest.raises(ProtocolError, match="split 'val' has no seed time: no label window of 30 days fits"):
         task(horizon="30 days").seeds(db, "val")

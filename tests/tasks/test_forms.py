@@ -90,6 +90,7 @@ def test_forms_are_loops_over_the_rows(db: Any) -> None:
     assert min(values) == 0
 
 
+@pytest.mark.slow
 def test_next_is_a_loop_over_the_rows(db: Any) -> None:
     rows = related(db.tables)
     for target, column, keys in (("product", "product", None), ("group", "group", ["line.product"])):

@@ -65,6 +65,7 @@ def kinds(db: Database, task: object, graph: object = None) -> list[str]:
     return [finding.kind for finding in audit(db, task, graph).findings]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_a_sound_task() -> None:
     db, task = a_shop(), a_task()
     graph = relgraph.build_graph(db, fit_until=task.val_time, progress=False)
@@ -74,6 +75,7 @@ def test_nothing_is_said_of_a_sound_task() -> None:
     assert set(found.looked_at) >= {"seeds from the future", "statistics", "label in a column"}
 
 
+@pytest.mark.slow
 def test_a_form_is_sound() -> None:
     db = a_shop()
     task = EntityTask.exists(
@@ -82,6 +84,7 @@ def test_a_form_is_sound() -> None:
     assert kinds(db, task) == []
 
 
+@pytest.mark.slow
 def test_seeds_that_only_the_future_chooses() -> None:
     sql = SOUND.replace("LEFT JOIN", "JOIN")
     (finding,) = audit(a_shop(), a_task(sql)).findings
@@ -90,6 +93,7 @@ def test_seeds_that_only_the_future_chooses() -> None:
     assert "LEFT JOIN" in finding.remedy
 
 
+@pytest.mark.slow
 def test_a_window_that_holds_the_moment_itself() -> None:
     closed = LEFT.format(first=">=", last="<", least=0)
     (finding,) = audit(a_shop(), a_task(closed)).findings
@@ -98,6 +102,7 @@ def test_a_window_that_holds_the_moment_itself() -> None:
     assert ">=" in finding.remedy
 
 
+@pytest.mark.slow
 def test_a_label_that_depends_on_the_past_is_no_open_window() -> None:
     more_than_before = """
         SELECT t.timestamp, c.customer_id,
@@ -120,11 +125,13 @@ def test_a_column_that_holds_the_label() -> None:
     assert kinds(db, a_task(sql, hide=["customer.churned"]), graph) == ["hidden column shown"]
 
 
+@pytest.mark.slow
 def test_rows_that_are_asked_about_before_they_exist() -> None:
     joined = [pandas.Timestamp("2023-12-01")] * 23 + [pandas.Timestamp("2024-11-01")]
     assert sorted(kinds(a_shop(joined_at=joined), a_task())) == ["seeds from the future", "unborn rows"]
 
 
+@pytest.mark.slow
 def test_a_table_without_time_whose_rows_come_later() -> None:
     db = a_shop()
     late = db.sql("SELECT * FROM orders").to_pandas()
@@ -146,6 +153,7 @@ def test_statistics_fitted_on_the_future() -> None:
     assert kinds(db, a_task(), relgraph.build_graph(db, fit_until="2024-09-01", progress=False)) == ["statistics"]
 
 
+@pytest.mark.slow
 def test_links_are_asked_about_by_their_future_which_is_said_but_no_leak() -> None:
     sql = """SELECT t.timestamp, o.customer_id, o.product_id FROM timestamps t JOIN orders o
              ON o.ordered_at > t.timestamp AND o.ordered_at <= t.timestamp + {horizon}"""
@@ -167,6 +175,7 @@ def test_a_column_task_and_a_static_one_are_audited_too() -> None:
     assert kinds(db, static) == ["label in a column"]
 
 
+@pytest.mark.slow
 def test_the_report_is_text_and_json() -> None:
     found = audit(a_shop(), a_task(SOUND.replace("LEFT JOIN", "JOIN")))
     assert "1 leak, 0 cautions" in str(found)
@@ -174,6 +183,7 @@ def test_the_report_is_text_and_json() -> None:
     assert found.leaks == found.findings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["customer", "product"])
 def test_nothing_is_changed_by_an_audit(first: str) -> None:
     db = a_shop()
@@ -192,6 +202,7 @@ def test_columns_that_tell_the_column_to_fill_in() -> None:
     assert kinds(db, ColumnTask("customer", "level", regime="static", hide=["customer.level_text"])) == []
 
 
+@pytest.mark.slow
 def test_a_column_that_holds_one_of_several_labels() -> None:
     sql = """SELECT t.timestamp, c.customer_id, CAST(c.customer_id % 2 = 0 AS INT) AS a,
              CAST(c.customer_id % 3 = 0 AS INT) AS b FROM timestamps t, customer c"""
@@ -201,6 +212,7 @@ def test_a_column_that_holds_one_of_several_labels() -> None:
     assert "label 1" in finding.explanation
 
 
+@pytest.mark.slow
 def test_several_labels_that_only_the_future_chooses_and_a_window_that_holds_the_moment() -> None:
     sql = """SELECT t.timestamp, o.customer_id, [1, CAST(count(*) > 3 AS INT)] AS label FROM timestamps t JOIN orders o
              ON o.ordered_at >= t.timestamp AND o.ordered_at < t.timestamp + {horizon} GROUP BY ALL"""
@@ -208,6 +220,7 @@ def test_several_labels_that_only_the_future_chooses_and_a_window_that_holds_the
     assert {"seeds from the future", "window not open"} <= set(kinds(a_shop(), task))
 
 
+@pytest.mark.slow
 def test_a_check_that_cannot_run_is_named_and_training_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     # a query that cannot answer on a database without late orders
     sql = SOUND.replace("INT) AS label", "INT) + any_value(f.zero) AS label").replace(

@@ -80,6 +80,7 @@ def test_links_by_hand(db: Any) -> None:
     assert (test.node.dtype, test.ptr.dtype, test.target.dtype) == (torch.int64,) * 3
 
 
+@pytest.mark.slow
 def test_lists_are_the_same_as_rows(db: Any) -> None:
     listed = f"SELECT timestamp, buyer, list(item) AS items FROM ({LINKED}) GROUP BY ALL UNION ALL SELECT * FROM ("
     listed += (

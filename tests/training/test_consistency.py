@@ -30,6 +30,7 @@ def test_the_disagreement_of_two_passes_by_hand() -> None:
     torch.testing.assert_close(outputs[0].grad, (p * (toward - (p * toward).sum())).unsqueeze(0))
 
 
+@pytest.mark.slow
 def test_few_labels_and_many_nodes_train_with_consistency() -> None:
     data = two_groups()
     graph, task = HeteroGraph.from_data(data), NodeTask.from_data(data, fractions=(0.1, 0.2, 0.7), metric="log_loss")
@@ -41,6 +42,7 @@ def test_few_labels_and_many_nodes_train_with_consistency() -> None:
     assert losses[0] > plain.history.epochs[0]["loss"]
 
 
+@pytest.mark.slow
 def test_the_penalty_holds_the_encoders_small() -> None:
     data = two_groups()
     graph, task = HeteroGraph.from_data(data), NodeTask.from_data(data, fractions=(0.3, 0.2, 0.5))

@@ -82,6 +82,7 @@ def predictor(db: Any, graph: HeteroGraph) -> EntityPredictor:
     return relgraph.fit(db, graph, make_task(), **SMALL)
 
 
+@pytest.mark.slow
 def test_it_learns_and_reports(db: Any, predictor: EntityPredictor) -> None:
     found = predictor.evaluate(db, progress=False)
     assert found["auroc"] > 0.9
@@ -94,6 +95,7 @@ def test_it_learns_and_reports(db: Any, predictor: EntityPredictor) -> None:
     assert {**again, "split": "test"} == found
 
 
+@pytest.mark.slow
 def test_training_is_the_same_again(db: Any, graph: HeteroGraph, predictor: EntityPredictor) -> None:
     again = relgraph.fit(db, graph, make_task(), **SMALL)
     for name, value in predictor.model.state_dict().items():
@@ -102,6 +104,7 @@ def test_training_is_the_same_again(db: Any, graph: HeteroGraph, predictor: Enti
     assert other.history.epochs[0]["loss"] != predictor.history.epochs[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on(db: Any, graph: HeteroGraph, predictor: EntityPredictor, tmp_path: Path) -> None:
     relgraph.fit(db, graph, make_task(), **{**SMALL, "epochs": 1}, checkpoint=tmp_path)
     whole = relgraph.fit(db, graph, make_task(), **SMALL, checkpoint=tmp_path)
@@ -233,11 +236,13 @@ def test_batches_depend_on_seed_and_epoch_only(db: Any, predictor: EntityPredict
     assert short.num_batches() == len(list(short.batches(0))) == 1
 
 
+@pytest.mark.slow
 def test_the_largest_seed(db: Any, graph: HeteroGraph) -> None:
     trained = relgraph.fit(db, graph, make_task(), **{**SMALL, "epochs": 1, "seed": 2**63 - 1})
     assert len(trained.history) == 1
 
 
+@pytest.mark.slow
 def test_statistics_from_the_future_are_refused(db: Any) -> None:
     message = r"saw {}, but validation begins at 2021-09-01; build .* build_graph\(db, fit_until=task.val_time\)"
     with pytest.raises(LeakageError, match=message.format("all rows, whatever their time")):
@@ -247,6 +252,7 @@ def test_statistics_from_the_future_are_refused(db: Any) -> None:
         relgraph.fit(db, late, make_task())
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_refused(db: Any, graph: HeteroGraph) -> None:
     with pytest.raises(ProtocolError, match=r"one fan-out for each of 3 layers, got \[2\]"):
         relgraph.fit(db, graph, make_task(), **{**SMALL, "layers": 3})

@@ -103,6 +103,7 @@ def test_every_network_trains_saves_and_loads(db: Any, graph: HeteroGraph, gnn: 
     assert predictor.embeddings(seeds.node[:0], seeds.moments[:0]).shape == (0, 8)
 
 
+@pytest.mark.slow
 def test_seed_features_reach_the_head_in_every_call(
     db: Any, graph: HeteroGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_options_of_training_matter(
     assert any(not torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_several_labels_are_learned_together(db: Any, graph: HeteroGraph) -> None:
     sql = LABEL.replace("(c.id % 2)::INT", "[(c.id % 2)::DOUBLE, (c.id % 2 = 0)::INT::DOUBLE]")
     task = make_task(sql, "multilabel")

@@ -90,6 +90,7 @@ def test_open_gates_give_the_prediction_with_every_network(graph: HeteroGraph, g
     assert row.model.gates["product"] == (ROW, "price", "colour")
 
 
+@pytest.mark.slow
 def test_a_shut_row_is_as_if_it_were_not_there(db: Any, predictor: EntityPredictor) -> None:
     """With GraphSAGE's sums: the prediction without a purchase, its row deleted, is the one with its gate shut."""
     row = explained_row(predictor, "c001", WHEN)
@@ -120,6 +121,7 @@ def test_a_shut_column_is_null(predictor: EntityPredictor) -> None:
     assert row.predict(x) == pytest.approx(expected["prediction"][0].as_py(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_it_names_what_the_label_hangs_on(db: Any, predictor: EntityPredictor) -> None:
     assert predictor.evaluate(db, "val", progress=False)["auroc"] > 0.95
     table = predictor.predict(keys=["c001", "c005", "c009"], time=WHEN, progress=False)
@@ -139,6 +141,7 @@ def test_it_names_what_the_label_hangs_on(db: Any, predictor: EntityPredictor) -
         )
 
 
+@pytest.mark.slow
 def test_scores_add_up(predictor: EntityPredictor) -> None:
     found = predictor.explain(key="c003", time=WHEN)
     change = found.prediction - found.baseline
@@ -156,6 +159,7 @@ def test_scores_add_up(predictor: EntityPredictor) -> None:
     assert "customer <- purchase (customer) -> product (product)" in found.paths
 
 
+@pytest.mark.slow
 def test_the_same_again_and_nothing_left_behind(predictor: EntityPredictor) -> None:
     before, slopes = copy.deepcopy(predictor.model.state_dict()), gradients(predictor)
     first = predictor.explain(key="c003", time=WHEN)
@@ -191,6 +195,7 @@ def test_pygs_own_explainers(predictor: EntityPredictor) -> None:
     assert gradients(predictor) == slopes
 
 
+@pytest.mark.slow
 def test_all_that_is_known_at_the_moment(graph: HeteroGraph, predictor: EntityPredictor) -> None:
     early = predictor.explain(key="c003", time="2020-12-31")
     assert {row.table for row in early.rows} == {"customer"}
@@ -204,6 +209,7 @@ def test_all_that_is_known_at_the_moment(graph: HeteroGraph, predictor: EntityPr
     assert frozen.sampler.until == late.until
 
 
+@pytest.mark.slow
 def test_on_another_database(predictor: EntityPredictor) -> None:
     tables = frames()
     tables["customer"] = pd.concat([tables["customer"], pd.DataFrame([{"code": "new", "size": 0.5}])])
@@ -215,6 +221,7 @@ def test_on_another_database(predictor: EntityPredictor) -> None:
     assert {(row.table, row.key) for row in found.rows} == {("customer", "new"), ("purchase", 9999), ("product", 20)}
 
 
+@pytest.mark.slow
 def test_a_value_that_is_read_twice_is_told_once(db: Any, graph: HeteroGraph) -> None:
     features = [relgraph.tabular.RowFeatures(graph, "customer")]
     twice = relgraph.fit(db, graph, make_task(), **{**SMALL, "epochs": 1}, seed_features=features)

@@ -135,6 +135,7 @@ def test_validation_does_not_change_the_training() -> None:
     assert same(first.model, second.model)
 
 
+@pytest.mark.slow
 def test_time_budget_ends_after_a_step(tmp_path: Path) -> None:
     class Slow(ToyJob):
         def loss(self, batch: Any) -> Tensor:

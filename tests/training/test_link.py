@@ -39,6 +39,7 @@ def predictor(db: Any, graph: HeteroGraph) -> LinkPredictor:
     return fit_links(db, graph, make_task(), **SMALL)
 
 
+@pytest.mark.slow
 def test_what_is_bought_again_and_again_is_found(db: Any, predictor: LinkPredictor) -> None:
     found = predictor.evaluate(db, progress=False)
     seeds = predictor.task.seeds(db, "test")
@@ -51,11 +52,13 @@ def test_what_is_bought_again_and_again_is_found(db: Any, predictor: LinkPredict
     assert {**again, "split": "test"} == found
 
 
+@pytest.mark.slow
 def test_an_idgnn_finds_it_too(db: Any, graph: HeteroGraph) -> None:
     found = fit_links(db, graph, make_task(), model="idgnn", **{**SMALL, "epochs": 2}).evaluate(db, progress=False)
     assert found["recall@3"] > 0.9
 
 
+@pytest.mark.slow
 def test_two_towers_find_a_taste() -> None:
     """Anything dear, or anything cheap: the towers need not have seen the pair."""
     task = make_task(k=10)
@@ -99,6 +102,7 @@ def with_late_products(graph: HeteroGraph, late: list[int]) -> HeteroGraph:
     return graph.replace(nodes=nodes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hybrid", "idgnn", "two_tower"])
 def test_nothing_is_recommended_before_it_exists(db: Any, graph: HeteroGraph, kind: Any) -> None:
     late = favourites()[3].tolist()
@@ -135,6 +139,7 @@ def test_a_ranking_sees_nothing_later(db: Any, graph: HeteroGraph, kind: Any) ->
     assert not torch.allclose(all_scores(other, node, later), all_scores(trained, node, later))
 
 
+@pytest.mark.slow
 def test_the_frozen_regime_ends_at_the_test_time(graph: HeteroGraph, predictor: LinkPredictor) -> None:
     task = make_task(regime="frozen")
     sampling = {"num_neighbors": [16, 8], "strategy": "last", "seed": 0}
@@ -248,6 +253,7 @@ def test_what_is_linked_already_can_be_left_out(db: Any, predictor: LinkPredicto
         predictor.rank(torch.tensor([0]), torch.tensor([JUNE]), exclude=(torch.tensor([0]), known.target))
 
 
+@pytest.mark.slow
 def test_saved_and_loaded(db: Any, graph: HeteroGraph, predictor: LinkPredictor, tmp_path: Path) -> None:
     predictor.save(tmp_path / "model")
     graph.save(tmp_path / "graph")
@@ -320,6 +326,7 @@ def test_a_task_without_time(db: Any) -> None:
         trained.predict(keys=["c03"], time="2021-10-01")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hybrid", "idgnn", "two_tower"])
 def test_moments_before_any_target_exists(db: Any, graph: HeteroGraph, kind: Any) -> None:
     shop = with_late_products(graph, list(range(PRODUCTS)))

@@ -46,6 +46,7 @@ def test_networks_learn_from_neighbours_on_the_whole_graph(gnn: str, tmp_path: P
     assert again.predict(keys=[3, 5]).num_rows == 2
 
 
+@pytest.mark.slow
 def test_the_same_task_trains_on_samples() -> None:
     data = two_groups()
     graph, task = HeteroGraph.from_data(data), NodeTask.from_data(data, fractions=(0.3, 0.2, 0.5))
@@ -53,6 +54,7 @@ def test_the_same_task_trains_on_samples() -> None:
     assert relgraph.fit(None, graph, task, **options).evaluate()["accuracy"] >= 0.85
 
 
+@pytest.mark.slow
 def test_a_networkx_graph_with_attributes() -> None:
     source = networkx.karate_club_graph()
     for node, degree in source.degree():
@@ -67,6 +69,7 @@ def test_a_networkx_graph_with_attributes() -> None:
     assert model.evaluate(split="train")["accuracy"] >= 0.8
 
 
+@pytest.mark.slow
 def test_facts_with_typed_entities() -> None:
     # who is born somewhere is a person, what lies somewhere a place: the relations tell
     entities = [f"p{i}" for i in range(20)] + [f"c{i}" for i in range(20)] + ["person", "place", "land"]

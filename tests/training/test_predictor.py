@@ -54,6 +54,7 @@ def values(table: Any) -> list[float]:
     return [float(value) for value in table["prediction"].to_pylist()]
 
 
+@pytest.mark.slow
 def test_without_a_graph_it_predicts_on_a_database(db: Any, predictor: EntityPredictor, folder: Path) -> None:
     asked: dict[str, Any] = {"keys": ["c003", "c000"], "time": WHEN, "progress": False}
     expected = predictor.predict(**asked)
@@ -73,6 +74,7 @@ def test_without_a_graph_it_predicts_on_a_database(db: Any, predictor: EntityPre
     assert again.predict(db, **asked).equals(expected)
 
 
+@pytest.mark.slow
 def test_new_rows_and_new_entities(predictor: EntityPredictor, folder: Path) -> None:
     new = connect(later())
     loaded = EntityPredictor.load(folder).on(new, progress=False)
@@ -156,6 +158,7 @@ def test_the_frozen_regime_is_for_test_rows_only(db: Any, predictor: EntityPredi
     assert values(frozen.predict(**asked)) != pytest.approx(values(early), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_column_without_time(tmp_path: Path) -> None:
     tables = frames()
     customer = tables["customer"].assign(group=[("x", "y", "z")[i % 3] for i in range(160)])

@@ -65,6 +65,7 @@ def test_as_exact_as_the_reference(backend: str, case: str, rule: str) -> None:
             assert (mine - true).abs().max() <= 2 * (theirs - true).abs().max() + 2e-7 * true.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", STATES)
 def test_half_precision_and_float64(rule: str) -> None:
     exact = after("torch", rule, INDEX["repeats"], 5, torch.float16, to=torch.float64)
@@ -76,6 +77,7 @@ def test_half_precision_and_float64(rule: str) -> None:
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numba", "triton"])
 def test_strided_tables_are_written(backend: str) -> None:
     both = [after(backend, "adam", INDEX["repeats"], 6, torch.float32, strided) for strided in (True, False)]

@@ -42,6 +42,7 @@ def test_value_and_gradients(name: str, shape: tuple[int, int, int]) -> None:
     assert_exact(loss(name, labels, alpha=0.4, label_smoothing=0.1), factors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bce", "ce"])
 @pytest.mark.parametrize("eps", [0.0, 0.3])
 def test_options(name: str, eps: float) -> None:
@@ -86,6 +87,7 @@ def test_the_slope_of_a_learned_positive_survives_half_precision() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bce", "ce"])
 def test_one_query_has_every_positive_and_input_is_strided(name: str) -> None:
     (query, candidates, a, b), labels = problem(6, 150, 18)
@@ -97,6 +99,7 @@ def test_one_query_has_every_positive_and_input_is_strided(name: str) -> None:
     assert_exact(run, [query, candidates, a, b])
 
 
+@pytest.mark.slow
 def test_queries_in_several_spans() -> None:
     """More queries than 32 K: the gradients of the candidates are those of all spans."""
     factors, labels = problem(300, 9, 2)

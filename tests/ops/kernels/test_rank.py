@@ -55,6 +55,7 @@ def test_equals_the_reference(b: int, n: int, k: int, dtype: torch.dtype) -> Non
             assert torch.equal(got.equal, expected.equal)
 
 
+@pytest.mark.slow
 def test_float64_order_wherever_scores_differ() -> None:
     generator = torch.Generator().manual_seed(0)
     query, candidates = torch.randn(90, 50, generator=generator), torch.randn(200, 50, generator=generator)
