@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relgraph.errors import AdapterError, ProtocolError, ShapeError
+from relgraph.errors import AdapterError, ShapeError
 from relgraph.kge.embeddings import Embeddings, require_positive
 from relgraph.kge.mapped import LookedUp
 from relgraph.kge.row_store import RowStore, open_or_create, write_whole
@@ -92,19 +92,6 @@ class ShardedEmbeddings(Embeddings):
         if self.training and torch.is_grad_enabled():
             self._looked_up.add(rows, values)
         return values[place]
-
-    def table(self) -> Tensor:
-        """All vectors, ``[N, dim]``, gathered into the memory of every process.
-
-        Raises:
-            ProtocolError: If gradients of it are wanted.
-        """
-        if torch.is_grad_enabled():
-            raise ProtocolError(
-                "a sharded table has gradients of looked-up rows only, not of the whole; train with loss='sampled' and "
-                "a scorer that has candidates_at, or use torch.no_grad()"
-            )
-        return self.weight
 
     def step(self, lr: float, num_rows: int) -> None:
         """A step of Adagrad on the rows that any process looked up since the last one.

@@ -14,6 +14,7 @@ from relgraph.runs.folder import read_run
 if TYPE_CHECKING:
     from relgraph.kge.groups import By
     from relgraph.kge.protocol import ProtocolOptions
+    from relgraph.runs.folder import RunFolder
 
 __all__ = ["evaluate"]
 
@@ -70,10 +71,10 @@ def evaluate(
             "ties": ties,
             "unseen": unseen,
         }
-        document = _links(run, "valid" if split == "val" else split, protocol, by, not quiet)
+        document = _links(found, "valid" if split == "val" else split, protocol, by, not quiet)
     else:
         _refuse_for_rows({"--by": by, "--positions": positions == "all", "--unseen": unseen == "drop"})
-        document = _rows(run, "val" if split == "valid" else split, not quiet)
+        document = _rows(found, "val" if split == "valid" else split, not quiet)
     if as_json:
         show_document(document)
         return
@@ -106,18 +107,18 @@ def _refuse_for_rows(options: dict[str, Any]) -> None:
             raise typer.BadParameter("the run is a predictor of rows, which has no such option", param_hint=name)
 
 
-def _links(path: Path, split: str, protocol: ProtocolOptions, by: By | None, progress: bool) -> dict[str, Any]:
+def _links(found: RunFolder, split: str, protocol: ProtocolOptions, by: By | None, progress: bool) -> dict[str, Any]:
     from relgraph.runs import LinkRun
 
-    metrics = LinkRun.read(read_run(path)).evaluate(split, progress=progress, **protocol)
+    metrics = LinkRun.read(found).evaluate(split, progress=progress, **protocol)
     groups = {} if by is None else {"by": by, "groups": metrics.by(by).to_dict()}
     return {"kind": "links", "split": split, **metrics.to_dict(), **groups}
 
 
-def _rows(path: Path, split: str, progress: bool) -> dict[str, Any]:
+def _rows(folder: RunFolder, split: str, progress: bool) -> dict[str, Any]:
     from relgraph.runs import RowRun
 
-    run = RowRun.read(read_run(path))
+    run = RowRun.read(folder)
     found = run.evaluate(split, progress=progress)
     metrics = {name: value for name, value in found.items() if isinstance(value, float)}
     return {

@@ -63,7 +63,7 @@ def explain(
         if out.suffix.lower() not in (".json", ".html"):
             raise typer.BadParameter(f"expected a name that ends in .json or .html, got {out}", param_hint="--out")
         require_file(out)
-    with open_rows(run, None, source, not quiet) as opened:
+    with open_rows(found, None, source, not quiet) as opened:
         moment = moment_for(opened, time)
         row = parse_key(opened.graph, opened.task.entity_table, key)
         if target is not None:

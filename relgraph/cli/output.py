@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 
+from relgraph.data.text_table import value_text
 from relgraph.errors import RelGraphError
 
 __all__ = ["guarded", "log", "show_document", "show_pairs", "show_table", "show_text"]
@@ -74,7 +75,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
         columns: Their names; no head if all are empty.
         rows: Values; numbers are aligned right.
     """
-    cells = [[_cell(value) for value in row] for row in rows]
+    cells = [[value_text(value) for value in row] for row in rows]
     right = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     if sys.stdout.isatty():
         _draw(title, columns, cells, right)
@@ -98,15 +99,3 @@ def _draw(title: str, columns: Sequence[str], cells: list[list[str]], right: lis
     for row in cells:
         table.add_row(*map(Text, row))  # Text: brackets in the data are no markup
     Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
-    return str(value)

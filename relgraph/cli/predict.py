@@ -17,6 +17,8 @@ from relgraph.runs.folder import read_run
 if TYPE_CHECKING:
     import pyarrow
 
+    from relgraph.runs.folder import RunFolder
+
 __all__ = ["predict"]
 
 LINKS = "Link prediction"
@@ -100,7 +102,7 @@ def predict(
         only_rows = {"--time": time, "--key": key, "--source": source, "--graph": graph, "--out": out, "--table": table}
         _refuse_for("a link predictor", only_rows)
         parts = {"head": head, "relation": relation, "tail": tail}
-        _predict_links(run, parts, _qualifiers(qualifier), 10 if k is None else k, new, as_json)
+        _predict_links(found, parts, _qualifiers(qualifier), 10 if k is None else k, new, as_json)
         return
     only_links = {
         "--head": head,
@@ -115,7 +117,7 @@ def predict(
     place = None if out is None else _place(out, table)
     if table is not None and out is None:
         raise typer.BadParameter("needs --out, the .duckdb or .sqlite file", param_hint="--table")
-    predictions = _predict_rows(run, time, key, graph, source, not quiet, {} if k is None else {"k": k})
+    predictions = _predict_rows(found, time, key, graph, source, not quiet, {} if k is None else {"k": k})
     if out is not None and place is not None:
         from relgraph.training.predictions import write_predictions
 
@@ -129,7 +131,7 @@ def predict(
 
 
 def _predict_links(
-    path: Path, parts: dict[str, str | None], qualifiers: dict[str, str | None], k: int, new: bool, as_json: bool
+    found: RunFolder, parts: dict[str, str | None], qualifiers: dict[str, str | None], k: int, new: bool, as_json: bool
 ) -> None:
     missing = [f"--{name}" for name, value in parts.items() if value is None]
     if len(missing) != (0 if None in qualifiers.values() else 1):
@@ -139,7 +141,7 @@ def _predict_links(
         )
     from relgraph.runs import LinkRun
 
-    run = LinkRun.read(read_run(path))
+    run = LinkRun.read(found)
     answers = run.predict(parts["head"], parts["relation"], parts["tail"], qualifiers=qualifiers or None, k=k, new=new)
     if as_json:
         rows = [{"label": answer.label, "score": answer.score} for answer in answers]
@@ -162,7 +164,7 @@ def _qualifiers(texts: list[str] | None) -> dict[str, str | None]:
 
 
 def _predict_rows(
-    path: Path,
+    found: RunFolder,
     time: str | None,
     keys: list[str] | None,
     newer: Path | None,
@@ -170,7 +172,7 @@ def _predict_rows(
     progress: bool,
     options: dict[str, Any],
 ) -> pyarrow.Table:
-    with open_rows(path, newer, source, progress) as run:
+    with open_rows(found, newer, source, progress) as run:
         timed = run.task.regime != "static"
         if keys and time is None and source is None and timed:
             raise typer.BadParameter("needs --time, the moment of the prediction", param_hint="--key")

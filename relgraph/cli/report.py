@@ -13,8 +13,6 @@ from relgraph.cli.places import require_file
 
 __all__ = ["report"]
 
-_ENDINGS = (".html", ".md")
-
 
 @guarded
 def report(
@@ -39,11 +37,12 @@ def report(
         relgraph report runs/lowfer -o lowfer.html
         relgraph report runs/churn -o card.md --licence "CC BY 4.0"
     """
-    if out.suffix.lower() not in _ENDINGS:
-        raise typer.BadParameter(f"expected a name that ends in {' or '.join(_ENDINGS)}, got {out}", param_hint="--out")
-    require_file(out)
     import relgraph
+    from relgraph.runs.report import ENDINGS
 
+    if out.suffix.lower() not in ENDINGS:
+        raise typer.BadParameter(f"expected a name that ends in {' or '.join(ENDINGS)}, got {out}", param_hint="--out")
+    require_file(out)
     opened = relgraph.load(run)
     named = {"val": "valid", "valid": "val"}
     known = opened.statements if opened.kind == "links" else opened.seeds

@@ -12,10 +12,10 @@ import typer
 
 from relgraph.cli.output import log
 from relgraph.cli.sources import open_database
-from relgraph.runs.folder import read_run
 
 if TYPE_CHECKING:
     from relgraph.data.graph import HeteroGraph
+    from relgraph.runs.folder import RunFolder
     from relgraph.runs.rows import RowRun
 
 __all__ = ["moment_for", "open_rows", "parse_key", "source_file"]
@@ -23,12 +23,12 @@ __all__ = ["moment_for", "open_rows", "parse_key", "source_file"]
 
 @contextmanager
 def open_rows(
-    path: Path, graph: Path | None = None, source: str | None = None, progress: bool = True
+    folder: RunFolder, graph: Path | None = None, source: str | None = None, progress: bool = True
 ) -> Iterator[RowRun]:
     """A run about rows on its own graph, a newer one, or the database as it is now.
 
     Args:
-        path: The folder of the run.
+        folder: The run as it was read.
         graph: A folder with a newer graph; the run's own by default.
         source: A database to read instead, with the keys and times that the run was trained with.
         progress: Show progress on stderr.
@@ -39,7 +39,6 @@ def open_rows(
     from relgraph.data.graph import HeteroGraph
     from relgraph.runs.rows import RowRun
 
-    folder = read_run(path)
     if source is None:
         yield RowRun.read(folder, None if graph is None else HeteroGraph.load(graph))
         return

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from relgraph.data.html import table_html
+from relgraph.data.text_table import value_text
 from relgraph.pictures import Section, page_html, preformatted
 
 __all__ = ["Findings", "card", "page"]
@@ -83,17 +84,11 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_shown(x)}" for name, x in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_shown, value))
-    return "-" if value is None else str(value)
+    return value_text(value)
 
 
 def _plain(text: str) -> str:
