@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from relgraph.kge.embeddings import Embeddings, require_positive
+from relgraph.kge.file_table import FileTable
 from relgraph.kge.row_store import open_or_create
 
-__all__ = ["LookedUp", "MappedEmbeddings"]
+__all__ = ["MappedEmbeddings"]
 
 
-class MappedEmbeddings(Embeddings):
+class MappedEmbeddings(FileTable):
     """Rows in memory-mapped files, trained by Adagrad; see :meth:`relgraph.kge.Embeddings.mapped`.
-
-    The table is no parameter of the module and in no ``state_dict``: its files are its state.
 
     Args:
         num: Rows ``N``.
@@ -31,28 +29,19 @@ class MappedEmbeddings(Embeddings):
     """
 
     def __init__(self, num: int, dim: int, *, path: Path | str, seed: int = 0) -> None:
-        nn.Module.__init__(self)
-        require_positive(num=num, dim=dim)
-        self.num, self.dim, self.sparse, self.trainable = num, dim, True, True
-        self.projection = None
+        super().__init__(num, dim)
         self.arguments: dict[str, Any] = {"dim": dim, "path": str(path)}
-        generator = torch.Generator().manual_seed(seed)
-        scale = (2 / (num + dim)) ** 0.5
+        generator, scale = torch.Generator().manual_seed(seed), self.start_scale
         self.store = open_or_create(Path(path), num, dim, lambda rows: rows.normal_(0, scale, generator=generator))
         self.weight = self.store.rows  # in the file, on the CPU
-        self._looked_up = LookedUp(dim)
 
-    def forward(self, index: Tensor) -> Tensor:
-        """The vectors ``index`` (int64 ``[...]``), ``[..., dim]`` on its device."""
-        rows, place = torch.unique(index, return_inverse=True)
-        values = self.weight[rows.cpu()].to(index.device)
-        if self.training and torch.is_grad_enabled():
-            self._looked_up.add(rows.cpu(), values)
-        return values[place]
+    def read(self, rows: Tensor) -> Tensor:
+        """Rows, int64 ``[n]``, as ``[n, dim]``."""
+        return self.weight[rows]
 
     def step(self, lr: float, num_rows: int) -> None:
-        """A step of Adagrad on the rows that were looked up since the last one; ``num_rows`` is not needed here."""
-        rows, gradient = self._looked_up.take()
+        """A step of Adagrad; ``num_rows`` is not needed, since the loss was that of the whole batch."""
+        rows, gradient = self.take_gradients()
         if len(rows):
             self.store.update(rows, gradient, lr)
 
@@ -67,28 +56,3 @@ class MappedEmbeddings(Embeddings):
     def restore(self, staged: dict[str, Any] | None) -> None:
         """Put the rows back to a checkpoint, or begin a training with the rows as they are."""
         self.store.restore(staged)
-
-
-class LookedUp:
-    """Rows that a step looked up, whose gradients come by the backward pass.
-
-    Args:
-        dim: Length of a row.
-    """
-
-    def __init__(self, dim: int) -> None:
-        self._dim = dim
-        self._found: list[tuple[Tensor, Tensor]] = []
-
-    def add(self, rows: Tensor, values: Tensor) -> None:
-        """Remember rows, int64 ``[n]``, with their values ``[n, dim]``, which become a leaf of the graph."""
-        values.requires_grad_()
-        self._found.append((rows, values))
-
-    def take(self) -> tuple[Tensor, Tensor]:
-        """The rows that got gradients, int64 ``[n]`` with repeats, and these ``[n, dim]``; all are forgotten."""
-        found = [(rows, values.grad.float().cpu()) for rows, values in self._found if values.grad is not None]
-        self._found = []
-        if not found:
-            return torch.empty(0, dtype=torch.int64), torch.empty(0, self._dim)
-        return torch.cat([rows for rows, _ in found]), torch.cat([gradient for _, gradient in found])

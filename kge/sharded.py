@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from relgraph.errors import AdapterError, ShapeError
-from relgraph.kge.embeddings import Embeddings, require_positive
-from relgraph.kge.mapped import LookedUp
+from relgraph.kge.embeddings import require_positive
+from relgraph.kge.file_table import FileTable
 from relgraph.kge.row_store import RowStore, open_or_create, write_whole
 from relgraph.training.group import Exchange, launched
 
 __all__ = ["ShardedEmbeddings"]
 
 
-class ShardedEmbeddings(Embeddings):
+class ShardedEmbeddings(FileTable):
     """Rows in shards, each in files of the process that owns it; see :meth:`relgraph.kge.Embeddings.sharded`.
 
     Of ``s`` processes, shard ``i`` belongs to process ``i % s``. A process looks up the rows it needs from their owners
@@ -38,10 +38,7 @@ class ShardedEmbeddings(Embeddings):
     """
 
     def __init__(self, num: int, dim: int, *, path: Path | str, shards: int | None = None, seed: int = 0) -> None:
-        nn.Module.__init__(self)
-        require_positive(num=num, dim=dim)
-        self.num, self.dim, self.sparse, self.trainable = num, dim, True, True
-        self.projection = None
+        super().__init__(num, dim)
         rank, size = launched()
         count = _number_of_shards(Path(path), shards, size, rank == 0)
         if not size <= count <= num:
@@ -51,7 +48,6 @@ class ShardedEmbeddings(Embeddings):
         self.arguments: dict[str, Any] = {"dim": dim, "path": str(path), "shards": count}
         self.bounds = torch.tensor([i * num // count for i in range(count + 1)])
         self.stores: dict[int, RowStore] = {}
-        scale = (2 / (num + dim)) ** 0.5
         for shard in range(rank, count, size):
             low, high = self.bounds[shard : shard + 2].tolist()
             generator = torch.Generator().manual_seed(seed + low)
@@ -60,10 +56,9 @@ class ShardedEmbeddings(Embeddings):
                 place,
                 high - low,
                 dim,
-                lambda rows, g=generator: rows.normal_(0, scale, generator=g),  # type: ignore[misc]
+                lambda rows, g=generator: rows.normal_(0, self.start_scale, generator=g),  # type: ignore[misc]
             )
         self._exchange = Exchange()
-        self._looked_up = LookedUp(dim)
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
@@ -83,15 +78,10 @@ class ShardedEmbeddings(Embeddings):
             out[mine] = store.rows[rows[mine] - self.bounds[shard]]
         return out
 
-    def forward(self, index: Tensor) -> Tensor:
-        """The vectors ``index`` (int64 ``[...]``), ``[..., dim]`` on its device."""
-        rows, place = torch.unique(index, return_inverse=True)
-        rows = rows.cpu()
+    def read(self, rows: Tensor) -> Tensor:
+        """Rows, int64 ``[n]``, as ``[n, dim]``, from the processes that own them; asked of all at once."""
         asked, mine = self._exchange.cat(rows)
-        values = self._exchange.sum(self._own(asked))[mine].to(index.device)
-        if self.training and torch.is_grad_enabled():
-            self._looked_up.add(rows, values)
-        return values[place]
+        return self._exchange.sum(self._own(asked))[mine]
 
     def step(self, lr: float, num_rows: int) -> None:
         """A step of Adagrad on the rows that any process looked up since the last one.
@@ -100,7 +90,7 @@ class ShardedEmbeddings(Embeddings):
             lr: Learning rate.
             num_rows: How many rows of the batch this process had; the loss was a mean over them.
         """
-        rows, gradient = self._looked_up.take()
+        rows, gradient = self.take_gradients()
         total = self._exchange.sum(torch.tensor([float(num_rows)]))
         every, _ = self._exchange.cat(rows)
         shared, _ = self._exchange.cat(gradient * (num_rows / total))

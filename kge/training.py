@@ -16,13 +16,13 @@ from relgraph.errors import BackendError, ProtocolError
 from relgraph.kge.batches import Batch, Batches
 from relgraph.kge.embeddings import has_sparse_tables
 from relgraph.kge.evaluation import Evaluation
+from relgraph.kge.file_table import file_tables
 from relgraph.kge.known import require_shared_vocabulary
 from relgraph.kge.losses import BCE, Loss, Sampled, as_loss, described
 from relgraph.kge.questions import Position
 from relgraph.kge.regularizers import Regularizer
 from relgraph.kge.scorers.base import Scorer
 from relgraph.kge.sharded import ShardedEmbeddings
-from relgraph.kge.tables import file_tables
 from relgraph.training import History
 from relgraph.training import fit as run
 from relgraph.training.engine import require_seed

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.errors import ProtocolError, SchemaError
 from relgraph.kge.facts import Facts
+from relgraph.kge.file_table import file_tables
 from relgraph.kge.row_kinds import RowKind
 from relgraph.kge.scorers.base import Scorer
-from relgraph.kge.tables import file_tables
 
 __all__ = ["extend"]
 

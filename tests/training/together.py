@@ -16,7 +16,7 @@ import torch
 import relgraph
 from relgraph.data.statements import Statements, Vocabulary
 from relgraph.kge import CE, N3, DistMult, Embeddings, LowFER, Sampled, fit
-from relgraph.kge.tables import file_tables
+from relgraph.kge.file_table import file_tables
 from relgraph.training import History
 from tests.training.link_shop import SMALL, make_db, make_task
 
