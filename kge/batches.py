@@ -59,8 +59,14 @@ class Batch(NamedTuple):
     def part(self, rank: int, size: int) -> Batch | None:
         """Every ``size``-th question from ``rank`` on, with what was drawn for it; ``None`` if there is none."""
         rows = torch.arange(rank, len(self), size)
-        if not len(rows):
-            return None
+        return self._share(rows) if len(rows) else None
+
+    def idle(self) -> Batch:
+        """The first question, for a process that has none: it looks up what the others do, and does not count."""
+        part = self._share(torch.tensor([0]))
+        return Batch(part.questions, part.answers, part.negatives, part.known, part.log_weight, 0.0, False)
+
+    def _share(self, rows: Tensor) -> Batch:
         negatives = self.negatives
         if negatives is not None and negatives.dim() == 2:
             negatives = negatives[rows]
@@ -69,12 +75,6 @@ class Batch(NamedTuple):
         pairs = len(chosen.answers[1]) / max(len(self.answers[1]), 1)
         weight = self.pair_weight * pairs / (len(chosen) / len(self))
         return Batch(chosen.questions, chosen.answers, negatives, known, self.log_weight, weight)
-
-    def idle(self) -> Batch:
-        """The first question, for a process that has none: it looks up what the others do, and does not count."""
-        part = self.part(0, len(self))
-        assert part is not None  # noqa: S101
-        return Batch(part.questions, part.answers, part.negatives, part.known, part.log_weight, 0.0, False)
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,10 +33,10 @@ class FileTable(Embeddings):
         self.projection = None
         self._looked_up: list[tuple[Tensor, Tensor]] = []
 
-    @property
-    def start_scale(self) -> float:
-        """The standard deviation of new rows: Xavier normal."""
-        return float((2 / (self.num + self.dim)) ** 0.5)
+    def filler(self, seed: int) -> Callable[[Tensor], Any]:
+        """What fills new rows, some at a time and in place: Xavier normal."""
+        std = (2 / (self.num + self.dim)) ** 0.5
+        return partial(Tensor.normal_, mean=0.0, std=std, generator=torch.Generator().manual_seed(seed))
 
     @abstractmethod
     def read(self, rows: Tensor) -> Tensor:

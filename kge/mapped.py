@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from relgraph.kge.file_table import FileTable
@@ -31,8 +30,7 @@ class MappedEmbeddings(FileTable):
     def __init__(self, num: int, dim: int, *, path: Path | str, seed: int = 0) -> None:
         super().__init__(num, dim)
         self.arguments: dict[str, Any] = {"dim": dim, "path": str(path)}
-        generator, scale = torch.Generator().manual_seed(seed), self.start_scale
-        self.store = open_or_create(Path(path), num, dim, lambda rows: rows.normal_(0, scale, generator=generator))
+        self.store = open_or_create(Path(path), num, dim, self.filler(seed))
         self.weight = self.store.rows  # in the file, on the CPU
 
     def read(self, rows: Tensor) -> Tensor:

@@ -50,14 +50,8 @@ class ShardedEmbeddings(FileTable):
         self.stores: dict[int, RowStore] = {}
         for shard in range(rank, count, size):
             low, high = self.bounds[shard : shard + 2].tolist()
-            generator = torch.Generator().manual_seed(seed + low)
             place = Path(path) / f"rows-{low}-{high}"
-            self.stores[shard] = open_or_create(
-                place,
-                high - low,
-                dim,
-                lambda rows, g=generator: rows.normal_(0, self.start_scale, generator=g),  # type: ignore[misc]
-            )
+            self.stores[shard] = open_or_create(place, high - low, dim, self.filler(seed + low))
         self._exchange = Exchange()
 
     @property
